@@ -142,6 +142,10 @@ def _events(cli: argparse.Namespace) -> int:
     )
     if found.doubt:
         say(f"note: {found.doubt}, so they stand as {found.split}; --split NAME says another, --data DIR looks it up")
+    if found.passed:
+        labels = [f"{label!r:.100} ({count})" for label, count in found.passed.items()]
+        more = ", ..." if len(labels) > _SHOWN else ""
+        say(f"note: passed over, since it says neither audible nor visible: {', '.join(labels[:_SHOWN])}{more}")
     if found.unedited:
         say(f"note: {_clips(found.unedited)} not marked as checked, since nobody edited their files (--checked)")
     if found.stayed:

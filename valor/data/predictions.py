@@ -473,7 +473,9 @@ def score_predictions(
         ValueError: The split has no truth; clips, classes or segments differ; or the post-processing does not fit.
     """
     if split.truth is None or split.truth_sha256 is None:
-        raise ValueError(f"the split {split.name!r} has no dense truth to score against; mark its clips in the viewer, or use another")
+        raise ValueError(
+            f"the split {split.name!r} has no dense truth to score against; mark its clips, or use another"
+        )
     aligned = align(predictions, split, allow_subset=allow_subset)
     row_of = {clip_id: row for row, clip_id in enumerate(split.clip_ids)}
     rows = [row_of[clip_id] for clip_id in aligned.clip_ids]

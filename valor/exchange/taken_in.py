@@ -1,7 +1,9 @@
 """Files of events that a tool saved, into a folder of corrections, as if they had been drawn in the viewer."""
 
 import logging
-from collections.abc import Callable, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -87,6 +89,8 @@ class Imported:
     """Clips without corrections before that were saved as they were exported, not checked."""
     missing: tuple[str, ...]
     """Clips of `exported_from` that no file names; they stay as they were."""
+    passed: Mapping[str, int]
+    """Tracks and labels that say nothing of audible or visible, and how often each was passed over."""
     split: str
     """Whose tables were written."""
     doubt: str
@@ -122,6 +126,7 @@ def import_events(files: Sequence[str | Path], out: Path | None, options: Import
         for path, form, media in found:
             _refuse_two_clocks(path, [] if FORMATS[form].from_start else media, opened)
     said = _said(read, opened, options)
+    passed = _passed(read, opened)
     filed = filed or split_of_folder(folder)
     opened = replace(opened, document=_filed_under(filed, opened.document))
     corrections = Corrections(folder, opened.document)
@@ -140,6 +145,7 @@ def import_events(files: Sequence[str | Path], out: Path | None, options: Import
         stayed=tuple(clip_id for clip_id in stay if found_of[clip_id].changed),
         unedited=tuple(clip_id for clip_id in said if not corrections.current[clip_id].checked),
         missing=tuple(clip.clip_id for clip in opened.document.clips if clip.clip_id not in said),
+        passed=passed,
         split=opened.document.split,
         doubt="nothing says of which split these clips are" if filed is None else filed.doubt,
     )
@@ -299,6 +305,34 @@ def _said(
                 mine = [event for event in events if event.modality == modality]
                 held[modality] = _Said(path, mine, one.unit)
     return said
+
+
+def _passed(read: Sequence[tuple[Path, list[ReadMedia]]], opened: Opened) -> Counter[str]:
+    """Labels about something else than events, and how often each is there.
+
+    Raises:
+        ValueError: One is the name of a class, or a file has no others, so that all events of its clip would go.
+    """
+    clips = {clip.clip_id: clip for clip in opened.document.clips}
+    classes = {_bare(name): name for name in opened.document.class_names}
+    found = Counter[str]()
+    for path, media in read:
+        for one in media:
+            for label, where in one.others:
+                if name := classes.get(_bare(label)):
+                    raise ValueError(f"{where}: expected {name} to be called audible or visible, got {label!r:.200}")
+            if one.others and not one.events and clip_events(clips[_clip_of(one, path, opened)], opened.document):
+                raise ValueError(
+                    f"{path}: expected events called audible or visible, got {one.others[0][0]!r:.200} alone; call "
+                    "them so, or take it out if nothing is to be heard or seen"
+                )
+            found.update(label for label, _ in one.others)
+    return found
+
+
+def _bare(label: str) -> str:
+    """A label as it is compared with names: without case, underlines and a remark in brackets at its end."""
+    return composed(re.sub(r"\s*\([^()]*\)$", "", label.strip())).casefold().replace("_", " ")
 
 
 def _opened(options: ImportOptions) -> Opened | None:

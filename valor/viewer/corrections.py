@@ -223,8 +223,8 @@ class Corrections:
         if strange := [name for name in classes_of(self.folder, self.current) if name not in self.document.class_names]:
             self._held.close()
             raise BusyError(
-                f"{self.folder}: another viewer has added {', '.join(strange):.300} meanwhile, which this page does not "
-                "show; download the tables of what is not saved here, and start this viewer again"
+                f"{self.folder}: another viewer has added {', '.join(strange):.300} meanwhile, which this page does "
+                "not show; download the tables of what is not saved here, and start this viewer again"
             )
         self._journal = journal
         if path.stat().st_size and not path.read_bytes().endswith(b"\n"):

@@ -191,9 +191,7 @@ def spread_marks(marks: Marks, own: Sequence[str], names: Sequence[str]) -> Mark
     )
 
 
-def to_classes(
-    array: npt.NDArray[_Kind], own: Sequence[str], names: Sequence[str], value: float
-) -> npt.NDArray[_Kind]:
+def to_classes(array: npt.NDArray[_Kind], own: Sequence[str], names: Sequence[str], value: float) -> npt.NDArray[_Kind]:
     """Put the last axis in the order of `names`; classes it does not know get `value`."""
     spread = np.full((*array.shape[:-1], len(names)), value, dtype=array.dtype)
     spread[..., [names.index(name) for name in own]] = array

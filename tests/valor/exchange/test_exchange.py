@@ -175,6 +175,29 @@ def test_corrections_with_a_class_of_ones_own_are_scored_on_those_the_parses_kno
     assert "parses: knows none of the annotated classes, Siren" in capsys.readouterr().err
 
 
+def test_notes_of_somebody_are_passed_over_and_named(parses, tmp_path, capsys):
+    """A tier of one's own among ours; what names a class but no modality, and a file of notes alone, are refused."""
+    typed("export", "events", parses, "--elan", "elan", "--audacity", "aud")
+    tier = """<TIER LINGUISTIC_TYPE_REF="event" TIER_ID="{}"><ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="x"
+      TIME_SLOT_REF1="ts1" TIME_SLOT_REF2="ts2"><ANNOTATION_VALUE>see tape 3</ANNOTATION_VALUE>
+      </ALIGNABLE_ANNOTATION></ANNOTATION></TIER><LINGUISTIC_TYPE """
+    street = tmp_path / "elan" / "street.eaf"
+    whole = street.read_text()
+    street.write_text(whole.replace("<LINGUISTIC_TYPE ", tier.format("my notes")))
+    capsys.readouterr()
+    assert typed("import", "events", street, "--exported-from", parses, "--out", "c") == 0
+    said = capsys.readouterr().out
+    assert "note: passed over, since it says neither audible nor visible: 'my notes' (1)\n" in said
+    assert "1 clips, 0 of them changed" in said
+    street.write_text(whole.replace("<LINGUISTIC_TYPE ", tier.format("speech (off)")))
+    assert typed("import", "events", street, "--exported-from", parses, "--out", "d") == 2
+    assert "tier 'speech (off)': expected Speech to be called audible or visible" in capsys.readouterr().err
+    (tmp_path / "aud" / "street.labels.txt").write_text("0\t1\tsee tape 3\n")
+    assert typed("import", "events", "aud/street.labels.txt", "--exported-from", parses, "--out", "d") == 2
+    assert "expected events called audible or visible, got 'see tape 3' alone" in capsys.readouterr().err
+    assert not (tmp_path / "d").exists()
+
+
 def figures(text: str) -> list[str]:
     """The lines of tables, numbers and all."""
     return [line for line in text.splitlines() if re.search(r"\d\.\d", line) and "truth of" not in line]

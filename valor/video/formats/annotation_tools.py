@@ -15,7 +15,16 @@ from valor.eval.events import MODALITIES
 from valor.eval.xml_text import xml_text
 from valor.label_harvest.strict_json import MOST_SECONDS, as_list, as_names, as_number, as_object, as_text, loads
 
-from .timeline import MODALITY_OF, RateOf, ReadEvent, ReadMedia, Timeline, check_names, text_of
+from .timeline import (
+    MODALITY_OF,
+    RateOf,
+    ReadEvent,
+    ReadMedia,
+    Timeline,
+    check_names,
+    refuse_near_miss,
+    text_of,
+)
 
 DEFAULT_FRAME_RATE = 25.0
 """Frames per second of an interface whose media have no rate of their own, or none to place events by."""
@@ -201,13 +210,14 @@ def read_fiftyone(path: Path, rate_of: RateOf) -> list[ReadMedia]:
     """The events of a `labels.json` of temporal detections, by `timestamps`, or by `support` where the rate is known.
 
     Raises:
-        ValueError: It is no such file, an event names no modality or class, or nothing says how long a frame is.
+        ValueError: It is no such file, an event names another modality or no class, or nothing says how long a frame
+            is.
     """
     table = as_object(read_json(path), str(path))
     classes = as_names(table.get("classes"), f"{path}: classes")
     found = []
     for name, entries in as_object(table.get("labels"), f"{path}: labels").items():
-        events = []
+        events, others = [], []
         for number, entry in enumerate(as_list(entries or [], f"{path}: {name}")):
             where = f"{path}: {name:.80}, event {number + 1}"
             held = as_object(entry, where)
@@ -215,12 +225,16 @@ def read_fiftyone(path: Path, rate_of: RateOf) -> list[ReadMedia]:
             if type(label) is int and 0 <= label < len(classes):
                 label = classes[label]
             how = as_object(held.get("attributes", held), where).get("modality", held.get("modality"))
+            if how is None:
+                others.append((str(label)[:200], where))
+                continue
             if how not in MODALITY_OF:
                 raise ValueError(f"{where}: expected the attribute modality, audio or visual, got {how!r:.80}")
             onset, offset = _timestamps(held, rate_of(name), where)
             named, modality = as_text(label, f"{where}: label"), MODALITY_OF[how]
             events.append(ReadEvent(class_name=named, modality=modality, onset=onset, offset=offset, where=where))
-        found.append(ReadMedia(name=name, events=tuple(events), unit=1 / (rate_of(name) or math.inf)))
+        unit = 1 / (rate_of(name) or math.inf)
+        found.append(ReadMedia(name=name, events=tuple(events), unit=unit, others=tuple(others)))
     return found
 
 
@@ -247,7 +261,7 @@ def read_label_studio(path: Path, rate_of: RateOf) -> list[ReadMedia]:
     """The events of tasks as Label Studio exports them (JSON): of each the annotation that was changed last.
 
     A task that nobody annotated is as it was sent, with the predictions. Regions of other controls than those of
-    `label_studio_config` are passed over.
+    `label_studio_config` are named as such.
 
     Raises:
         ValueError: It is no such export, or nothing says how long a frame is.
@@ -271,14 +285,31 @@ def read_label_studio(path: Path, rate_of: RateOf) -> list[ReadMedia]:
         rate = rate_of(name) if rate is None else as_number(rate, f"{where}: fps", SLOWEST, FASTEST)
         regions = [as_object(one, where) for one in as_list(results, where)]
         events = [event for region in regions for event in _of_region(region, rate, where)]
-        found.append(ReadMedia(name=as_text(name, f"{where}: name"), events=tuple(events), unit=1 / (rate or math.inf)))
+        asked = [str(region.get("from_name")) for region in regions if not _is_ours(region, where)]
+        found.append(
+            ReadMedia(
+                name=as_text(name, f"{where}: name"),
+                events=tuple(events),
+                unit=1 / (rate or math.inf),
+                others=tuple((f"{control:.200}", where) for control in asked),
+            )
+        )
     return found
+
+
+def _is_ours(region: dict[str, Any], where: str) -> bool:
+    """Whether a region is of a row of `label_studio_config`; refuses one of labels that is nearly so called."""
+    is_labels, how = region.get("type") in ("timelinelabels", "labels"), region.get("from_name")
+    ours = is_labels and how in (*SEEN_AS.values(), "heard")
+    if is_labels and not ours:
+        refuse_near_miss(str(how), where, "the rows audible and visible")
+    return ours
 
 
 def _of_region(region: dict[str, Any], rate: float | None, where: str) -> list[ReadEvent]:
     """The events of a region: one for each of its ranges and labels."""
-    kind, how = region.get("type"), region.get("from_name")
-    if kind not in ("timelinelabels", "labels") or how not in (*SEEN_AS.values(), "heard"):
+    kind, how = str(region.get("type")), region.get("from_name")
+    if not _is_ours(region, where):
         return []
     value, place = as_object(region.get("value"), where), f"{where}, {region.get('id')!s:.40}"
     names = [as_text(name, place) for name in as_list(value.get(kind), f"{place}: {kind}")]

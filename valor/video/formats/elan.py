@@ -99,10 +99,11 @@ def read_elan(path: Path, rate_of: RateOf) -> list[ReadMedia]:
     """The events of an .eaf document: aligned annotations of tiers whose names begin with `audible` or `visible`.
 
     A tier is called after its class, `audible Dog`, and then what an annotation says is the class, where it says
-    something; or `audible` alone, and every annotation says one. Annotations that hang on others are passed over.
+    something; or `audible` alone, and every annotation says one. Annotations that hang on others are passed over;
+    other tiers are named as such.
 
     Raises:
-        ValueError: It is no such document, a tier is none of these, or an annotation has no time; says which.
+        ValueError: It is no such document, a tier is nearly one of these, or an annotation has no time; says which.
     """
     text = text_of(path)
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
@@ -114,14 +115,18 @@ def read_elan(path: Path, rate_of: RateOf) -> list[ReadMedia]:
     if root.tag != "ANNOTATION_DOCUMENT":
         raise ValueError(f"{path}: expected an ELAN document (.eaf), got a <{root.tag:.80}>")
     slots = {slot.get("TIME_SLOT_ID"): slot.get("TIME_VALUE") for slot in root.iter("TIME_SLOT")}
-    events = []
+    events, others = [], []
     for tier in root.iter("TIER"):
         aligned = list(tier.iter("ALIGNABLE_ANNOTATION"))
         where = f"{path}: tier {tier.get('TIER_ID')!r:.200}"
         named = (tier.get("TIER_ID") or "").strip()
-        own = (MODALITY_OF[named.lower()], "") if named.lower() in MODALITY_OF else None
+        alone = (MODALITY_OF[named.lower()], "") if named.lower() in MODALITY_OF else None
+        own = alone or (told_apart(named, where) if aligned else None)
+        others += [(named, where)] * bool(aligned and own is None)
+        if own is None:
+            continue
+        modality, name = own
         for entry in aligned:
-            modality, name = own or told_apart(named, where)
             said = " ".join((entry.findtext("ANNOTATION_VALUE") or "").split())
             times = [_time(slots.get(entry.get(f"TIME_SLOT_REF{n}")), where) for n in (1, 2)]
             place = f"{where}, {entry.get('ANNOTATION_ID')}"
@@ -132,7 +137,7 @@ def read_elan(path: Path, rate_of: RateOf) -> list[ReadMedia]:
     address = "" if media is None else media.get("RELATIVE_MEDIA_URL") or media.get("MEDIA_URL") or ""
     name = address.replace("\\", "/").rpartition("/")[2]
     is_link = media is not None and not media.get("RELATIVE_MEDIA_URL")
-    return [ReadMedia(name=unquote(name) if is_link else name, events=tuple(events))]
+    return [ReadMedia(name=unquote(name) if is_link else name, events=tuple(events), others=tuple(others))]
 
 
 def _time(value: str | None, where: str) -> float:

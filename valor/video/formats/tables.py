@@ -198,9 +198,9 @@ def read_audacity(path: Path, rate_of: RateOf) -> list[ReadMedia]:
     Times may have a decimal comma, as Audacity itself reads them.
 
     Raises:
-        ValueError: A line is no label such as `audible Dog`, or lasts for nothing; says which.
+        ValueError: A line is nearly a label such as `audible Dog`, or lasts for nothing; says which.
     """
-    events = []
+    events, others = [], []
     for line, cells in read_rows(path):
         where = f"{path}:{line}"
         if cells[0] == "\\":
@@ -208,9 +208,12 @@ def read_audacity(path: Path, rate_of: RateOf) -> list[ReadMedia]:
         if len(cells) != 3:
             raise ValueError(f"{where}: expected onset, offset and label of Audacity, with tabs, got {cells!r:.200}")
         onset, offset = (seconds_of(_DECIMAL_COMMA.sub(r"\1.\2", cell), where) for cell in cells[:2])
-        modality, name = told_apart(cells[2], where)
+        if (own := told_apart(cells[2], where)) is None:
+            others.append((cells[2].strip(), where))
+            continue
+        modality, name = own
         events.append(ReadEvent(class_name=name, modality=modality, onset=onset, offset=offset, where=where))
-    return [ReadMedia(name="", events=tuple(events))]
+    return [ReadMedia(name="", events=tuple(events), others=tuple(others))]
 
 
 def read_rttm(path: Path, rate_of: RateOf) -> list[ReadMedia]:

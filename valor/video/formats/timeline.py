@@ -1,5 +1,7 @@
 """The events of one media file as every output writes them, on one of two clocks, and as files of tools give them."""
 
+import difflib
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -68,6 +70,9 @@ def check_names(class_names: Sequence[str]) -> None:
 MODALITY_OF = {how: modality for modality, how in SEEN_AS.items()} | {modality: modality for modality in MODALITIES}
 """What `audible` and `visible` stand for where people type them, or `audio` and `visual`."""
 
+_NEAR = 0.8
+"""How alike a word must be to one of these to be meant as it: `audibel` is 0.86, `audition` 0.77."""
+
 RateOf = Callable[[str], float | None]
 """Frames per second of a media file, by what a file of events calls it; None where nobody knows."""
 
@@ -107,18 +112,38 @@ class ReadMedia:
     """Seconds of the frames that it counts in; 0 where it gives times."""
     clip_id: str = ""
     """What the clip is where somebody said it; it counts before every name."""
+    others: tuple[tuple[str, str], ...] = ()
+    """(label, file and place in it) of tracks and labels that say nothing of audible or visible: notes of somebody."""
 
 
-def told_apart(label: str, where: str) -> tuple[str, str]:
-    """(modality, class name) of a label such as `audible Dog`.
+def told_apart(label: str, where: str) -> tuple[str, str] | None:
+    """(modality, class name) of a label such as `audible Dog`; None of one that is about something else.
 
     Raises:
-        ValueError: It does not begin so.
+        ValueError: It was meant so and is written otherwise.
     """
     how, _, name = label.strip().partition(" ")
-    if how.lower() not in MODALITY_OF or not name.strip():
-        raise ValueError(f"{where}: expected a label such as `audible Dog` or `visible Dog`, got {label!r:.200}")
-    return MODALITY_OF[how.lower()], name.strip()
+    if how.lower() in MODALITY_OF and name.strip():
+        return MODALITY_OF[how.lower()], name.strip()
+    refuse_near_miss(label, where, "a label such as `audible Dog` or `visible Dog`")
+    return None
+
+
+def refuse_near_miss(label: str, where: str, expected: str) -> None:
+    """Refuse a label that says nothing, nearly begins with audible, visible, audio or visual, or ends in the first two.
+
+    Raises:
+        ValueError: Says what was expected.
+    """
+    words = re.findall(r"[^\W_]+", label.casefold())
+    near = [
+        close
+        for word, meant in ((words[:1], MODALITY_OF), (words[-1:], SEEN_AS.values()))
+        for close in difflib.get_close_matches("".join(word), meant, n=1, cutoff=_NEAR)
+        if close[0] == word[0][0]
+    ]
+    if near or not words:
+        raise ValueError(f"{where}: expected {expected}, got {label!r:.200}")
 
 
 def gathered(rows: Sequence[tuple[str, ReadEvent | None]], modalities: tuple[str, ...] = MODALITIES) -> list[ReadMedia]:

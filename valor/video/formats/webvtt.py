@@ -11,7 +11,16 @@ from pathlib import Path
 
 from valor.data.parse_file import SEEN_AS
 
-from .timeline import MODALITY_OF, RateOf, ReadEvent, ReadMedia, Timeline, refuse_below_zero, text_of
+from .timeline import (
+    MODALITY_OF,
+    RateOf,
+    ReadEvent,
+    ReadMedia,
+    Timeline,
+    refuse_below_zero,
+    refuse_near_miss,
+    text_of,
+)
 
 SEPARATOR = " · "
 """Between the classes of a chapter."""
@@ -113,6 +122,7 @@ def _chapters_of(
 ) -> list[ReadMedia]:
     """The events of lines with times, each followed by the lines of a title."""
     events: list[ReadEvent] = []
+    others: list[tuple[str, str]] = []
     for number, line in enumerate(lines, start=1):
         if _ARROW not in line:
             continue
@@ -123,10 +133,12 @@ def _chapters_of(
             if not below.strip() or _ARROW in below:
                 break
             title.append(below.strip())
-        for name, modality in _named(plain(" ".join(title)), f"{path}:{number + 1}"):
+        named, strange = _named(plain(" ".join(title)), f"{path}:{number + 1}")
+        others += [(label, f"{path}:{number + 1}") for label in strange]
+        for name, modality in named:
             where = f"{path}:{number}"
             events.append(ReadEvent(class_name=name, modality=modality, onset=times[0], offset=times[1], where=where))
-    return [ReadMedia(name="", events=_joined(events))]
+    return [ReadMedia(name="", events=_joined(events), others=tuple(others))]
 
 
 def _seconds(text: str, times_as: re.Pattern[str], where: str) -> float:
@@ -138,16 +150,18 @@ def _seconds(text: str, times_as: re.Pattern[str], where: str) -> float:
     return 3600 * hours + 60 * minutes + seconds + milliseconds / 1000
 
 
-def _named(title: str, where: str) -> list[tuple[str, str]]:
-    """(class name, modality) of each class of a title."""
-    found = []
+def _named(title: str, where: str) -> tuple[list[tuple[str, str]], list[str]]:
+    """(class name, modality) of each class of a title, and the parts of it that are about something else."""
+    found, others = [], []
     for part in title.split(SEPARATOR):
         split = _TITLE.fullmatch(part.strip())
         hows = [how for how in split.groups()[1:] if how] if split else []
         if split is None or not all(how in MODALITY_OF for how in hows):
-            raise ValueError(f"{where}: expected a title such as `Dog (audible, visible)`, got {part.strip()!r:.200}")
+            refuse_near_miss(part, where, "a title such as `Dog (audible, visible)`")
+            others.append(part.strip())
+            continue
         found += [(split[1], MODALITY_OF[how]) for how in hows]
-    return found
+    return found, others
 
 
 def _joined(events: Sequence[ReadEvent]) -> tuple[ReadEvent, ...]:

@@ -137,7 +137,8 @@ FIFTYONE = {"classes": ["Dog"], "labels": {"yard": [{"label": 0, "support": [11,
         ("x.eaf", '<!DOCTYPE a [<!ENTITY b "c">]><a/>', "defines XML of its own"),
         ("x.eaf", "<a", "cannot be read"),
         ("x.eaf", "<a/>", "expected an ELAN document .*, got a <a>"),
-        ("x.eaf", EAF.format(tier="Dog", value="", slot=""), "tier 'Dog': expected a label such as"),
+        ("x.eaf", EAF.format(tier="audibel Dog", value="", slot=""), "tier 'audibel Dog': expected a label such as"),
+        ("x.eaf", EAF.format(tier="Dog_audible", value="", slot=""), "tier 'Dog_audible': expected a label such as"),
         ("x.eaf", EAF.format(tier="audible", value="", slot=""), "expected the name of a class, got none"),
         (
             "x.eaf",
@@ -145,21 +146,28 @@ FIFTYONE = {"classes": ["Dog"], "labels": {"yard": [{"label": 0, "support": [11,
             "align it",
         ),
         ("x.txt", "1\t1\taudible Dog\n", "x.txt:1: expected an onset from 0 on and a later offset"),
-        ("x.txt", "1\t2\tDog\n", "x.txt:1: expected a label such as `audible Dog`"),
+        ("x.txt", "1\t2\tvisble Dog\n", "x.txt:1: expected a label such as `audible Dog`"),
+        ("x.txt", "1\t2\taudible\n", "x.txt:1: expected a label such as `audible Dog`"),
+        ("x.txt", "1\t2\t \n", "x.txt:1: expected a label such as `audible Dog`"),
         ("x.txt", "1;5\t2\taudible Dog\n", "x.txt:1: expected seconds, got '1;5'"),
         ("x.vtt", "Dog", "whose first line is WEBVTT"),
         ("x.vtt", "WEBVTT\n\n00:01 --> 00:02\nDog (audible)\n", "x.vtt:3: expected times such as"),
-        ("x.vtt", VTT.replace("Dog (audible)", "a dog barks"), "expected a title such as"),
+        ("x.vtt", VTT.replace("Dog (audible)", "Dog (audibel)"), "expected a title such as"),
         ("x.srt", "Dog", "expected subtitles with lines such as 00:01:02,500 -->"),
         ("x.srt", "1\n00:01,000 --> 00:02,000\nDog (audible)\n", "x.srt:2: expected times such as 00:01:02,500"),
-        ("x.srt", "1\n00:00:01,000 --> 00:00:02,000\nhello\n", "x.srt:3: expected a title such as"),
+        ("x.srt", "1\n00:00:01,000 --> 00:00:02,000\nDog, audible\n", "x.srt:3: expected a title such as"),
         ("x.rttm", "SPEAKER yard 1 0.5\n", "eight at least"),
         ("x.csv", "filename,onset\n", "got no offset, event_labels, modality"),
         ("x.csv", "filename,onset,offset,event_labels,modality\na,1,2,Dog,both\n", "modality must be audio or visual"),
         ("x.dcase.tsv", "filename\tonset\toffset\tevent_label\na\tx\t2\tDog\n", "x.dcase.tsv:2: expected seconds"),
         ("x.json", '{"a": 1}', "its name does not say which format it is"),
         ("x.json", '[{"audible": []}]', "export as JSON, not as JSON-MIN"),
-        ("x.json", json.dumps(FIFTYONE), "expected the attribute modality"),
+        ("x.json", json.dumps(FIFTYONE).replace("{}", '{"modality": "audibel"}'), "expected the attribute modality"),
+        (
+            "x.json",
+            json.dumps(TASKS).replace('"visible"', '"visibel"'),
+            "task 7: expected the rows audible and visible",
+        ),
         ("x.json", json.dumps(FIFTYONE).replace("{}", '{"modality": "audio"}'), "got frames alone; export with"),
         ("x.mp4", "", "its name does not say which format"),
     ],
@@ -168,6 +176,24 @@ def test_what_is_no_such_file_is_refused(tmp_path, name, text, said):
     (tmp_path / name).write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=said):
         read_events(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "label"),
+    [
+        ("x.eaf", EAF.format(tier="my notes", value="", slot=""), "my notes"),
+        ("x.txt", "1\t2\taudition at the gate\n", "audition at the gate"),
+        ("x.vtt", VTT.replace("Dog (audible)", "a dog barks · Dog (audible)"), "a dog barks"),
+        ("x.srt", "1\n00:00:01,000 --> 00:00:02,000\nhello (aside)\n", "hello (aside)"),
+        ("x.json", json.dumps(FIFTYONE), "Dog"),
+        ("x.json", json.dumps(TASKS), "quality"),
+    ],
+)
+def test_what_says_nothing_of_audible_or_visible_is_named_and_no_event(tmp_path, name, text, label):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    _, (one,) = read_events(tmp_path / name, None, lambda _: 10.0)
+    assert {found for found, _ in one.others} == {label} and all("x." in where for _, where in one.others)
+    assert label not in [event.class_name for event in one.events]
 
 
 def test_a_file_without_events_says_so(tmp_path):
