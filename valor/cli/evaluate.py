@@ -163,6 +163,7 @@ def _sections(
     from valor.scoring.over_seeds import seeds_section
     from valor.scoring.system import (
         ceiling_section,
+        checked_section,
         class_sections,
         decision_section,
         detail_sections,
@@ -173,6 +174,7 @@ def _sections(
     system = seeds.mean
     beside = [*([(baseline.name, baseline.mean.scores)] if baseline else []), *anchors]
     sections = [figure_section(system, beside)] if system.scores.figures else []
+    sections += [found] if (found := checked_section(system)) is not None and not seeds.seeds else []
     sections += [ceiling_section(system, split)] if split.events is not None else []
     sections += [interval_section(system)] if cli.interval else []
     if cli.tuned:

@@ -252,7 +252,9 @@ def read_system(typed: str | Path, cli: argparse.Namespace, split: Split) -> "Sc
                 f"({some_of(lost)}); open the corrections once more with `valor view`, which writes them",
                 file=sys.stderr,
             )
-        report[UNCHECKED] = sum(clip_id in scored and not one.checked for clip_id, one in saved.items())
+        unchecked = frozenset(clip_id for clip_id in scored & set(saved) if not saved[clip_id].checked)
+        report[UNCHECKED] = len(unchecked)
+        system = replace(system, unchecked=unchecked)
     return replace(system, report=report)
 
 

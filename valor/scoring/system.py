@@ -24,7 +24,7 @@ from valor.eval.events import MODALITIES, BoolArray, FloatArray
 from valor.eval.intervals import bootstrap, class_intervals, compare, difference_line
 from valor.eval.metrics import Judged
 from valor.eval.reliability import reliability
-from valor.eval.scores import FIGURES, LEVELS, Scores
+from valor.eval.scores import FIGURES, LEVELS, Scores, score
 from valor.training.decisions import at_half, decides_at_half, tuned_for
 
 THREE = (*MODALITIES, "audio_visual")
@@ -49,6 +49,8 @@ class ScoredSystem:
     """What a score file holds."""
     modality_tags: BoolArray | None = None
     """bool [N, M, C], which of the tags are heard and which are seen; None where nobody says it."""
+    unchecked: frozenset[str] = frozenset()
+    """Clips whose truth is corrections that nobody marked as checked."""
 
     @property
     def valid(self) -> BoolArray | None:
@@ -152,6 +154,17 @@ def figure_section(system: ScoredSystem, anchors: Sequence[tuple[str, Scores]] =
         for name in system.scores.figures
     ]
     return Section(OWN_FIGURES, f"Figures of {system.report['dataset']}, in percent", _frame(rows))
+
+
+def checked_section(system: ScoredSystem) -> Section | None:
+    """The ten figures over those clips alone whose corrections somebody checked; None where these are all, or none."""
+    rows = [row for row, clip_id in enumerate(system.predictions.clip_ids) if clip_id not in system.unchecked]
+    if not rows or len(rows) == len(system.predictions.clip_ids):
+        return None
+    valid = None if system.valid is None else system.valid[rows]
+    scores = score(system.predicted[rows], system.truth[rows], valid=valid)
+    title = f"The {len(rows):,} checked clips alone" if len(rows) > 1 else "The one checked clip alone"
+    return Section("checked_clips_alone", title, scores.to_frame().reset_index())
 
 
 def _number(value: float | None) -> float:

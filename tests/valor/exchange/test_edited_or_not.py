@@ -154,10 +154,17 @@ def test_scores_say_how_many_clips_nobody_checked(sent, capsys):
     told = capsys.readouterr().out
     assert "; 1 of 2 clips are corrections not marked as checked; what nobody looked at" in told
     assert re.search(r"^parses \(1 of 2 clips not checked\) .*100\.0", told, re.M)  # in the row, which is quoted
-    assert json.loads((sent / "s.json").read_text())["clips_not_checked"] == 1
+    assert re.search(r"^The one checked clip alone\n.*\n(.*\n)?segment +\d", told, re.M)
+    held = json.loads((sent / "s.json").read_text())
+    assert held["clips_not_checked"] == 1
+    of_segments, of_events = held["checked_clips_alone"]
+    assert (of_segments["level"], of_events["level"]) == ("segment", "event")
+    assert of_segments["type_av"] < held["segment"]["type_av"] < 100, "its one clip is the one that was edited"
     assert typed(*score, "--out", "s.csv") == 0
     with (sent / "s.csv").open(newline="") as table:
         assert next(csv.DictReader(table))["clips_not_checked"] == "1"
+    with (sent / "s-checked_clips_alone.csv").open(newline="") as table:
+        assert [row["level"] for row in csv.DictReader(table)] == ["segment", "event"]
     typed("table", "s.json", "--out", "t.json")
     (note,) = [one for one in json.loads((sent / "t.json").read_text())["notes"] if "checked" in one]
     assert note.startswith("s: 1 of 2 clips are corrections not marked as checked")
