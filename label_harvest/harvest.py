@@ -41,6 +41,7 @@ from .store.share import WHOLE, Share, list_lock, remove_leftovers, runs_at_work
 from .store.store import describe, open_store
 from .store.tars import TarIndex
 from .store.videos import Videos, find_clips, listable
+from .teachers.own import check_members
 from .teachers.teacher import Teacher, needs_of
 from .whole import WholeEngine
 
@@ -268,7 +269,9 @@ def harvest(
 
 
 def _engine_here(teachers: Sequence[Teacher], options: HarvestOptions) -> Engine:
-    """Who decodes and judges in this process."""
+    """Who decodes and judges in this process, once the teachers are sure to have what they are asked."""
+    for teacher in teachers:
+        check_members(teacher)
     if options.length == CLIP:
         return LocalEngine(teachers)
     return WholeEngine(teachers, length=options.length, windows_per_batch=options.clips_per_batch)

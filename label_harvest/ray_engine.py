@@ -21,6 +21,7 @@ from .cores import usable_cores
 from .engine import Batch, Clock, Decoding, Judged, read_row
 from .fetch import FetchingPool
 from .store.evidence import Answers, ReadClip, judge_batch, prepare_batch
+from .teachers.own import check_members
 from .teachers.teacher import Teacher
 
 logger = logging.getLogger(__name__)
@@ -327,6 +328,8 @@ class _Network:
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         torch.set_num_threads(self._threads or usable_cores())
         self._teachers = self._build()
+        for teacher in self._teachers:
+            check_members(teacher)
         return [(teacher.role, teacher.sample_rate, teacher.identity()) for teacher in self._teachers]
 
     def judge(self, clips: Sequence[ReadClip]) -> _Found:

@@ -198,6 +198,7 @@ class ClipMedia:
     waveform: np.ndarray | None
     """float32 [S] mono, nominally in [-1, 1]; exactly `grid.num_samples` long."""
     grid: Grid
+    """Of the clip; those of a batch may have other numbers of segments."""
     status: str = "ok"
     """One of `STATUSES`."""
     message: str = ""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .catalogue import CATALOGUE, FRAME_SECONDS, opened
 from .hub import weights_here
+from .own import check_members
 from .teacher import Prompts, Teacher, check_prompts
 
 if TYPE_CHECKING:
@@ -129,7 +130,9 @@ def build_teacher(
             raise ValueError(
                 f"the teacher {name} is none of ours and takes neither weights nor a precision; leave them"
             )
-        return known[1](prompts)
+        teacher = known[1](prompts)
+        check_members(teacher, role)
+        return teacher
     if name.startswith("demo-"):
         return _build_demo(role, prompts, checkpoint, options)
     teacher = _build_real(opened(name), role, prompts, checkpoint, options)

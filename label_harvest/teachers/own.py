@@ -1,11 +1,16 @@
 """Faults of a teacher of one's own, said with its file and line, its role and the clip: it is no network of ours."""
 
+import inspect
+import json
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import fields
 from typing import Any, TypeVar
 
-from .teacher import Evidence, Teacher
+from ..media.clip import ClipMedia
+from .teacher import NEEDS, Evidence, Teacher, needs_of
 
 T = TypeVar("T")
 _SHOWN = 5
@@ -21,6 +26,81 @@ def own_file(teacher: Teacher) -> str | None:
     """The file of one's own that defines a teacher; None of ours."""
     module = type(teacher).__module__
     return getattr(sys.modules.get(module), "__file__", None) if module.startswith(_OWN_MODULE) else None
+
+
+_ABSENT = object()
+_NAMED = ("teacher", "weights", "precision")
+"""What the identity of any teacher holds, in words."""
+_JUDGING = {"prompts": list, "logit_scale": float | int, "logit_bias": float | int}
+"""What that of one that judges holds besides."""
+
+
+def check_members(teacher: Any, role: str | None = None) -> None:  # noqa: ANN401, whatever was built
+    """Refuse a teacher that lacks what `Teacher` asks for, before the first clip.
+
+    One that needs no sound and has no `sample_rate` gets None.
+
+    Args:
+        teacher: Once it is built.
+        role: That it goes by in `TEACHERS`; None for any.
+
+    Raises:
+        TeacherFaultError: A member is absent, fails or is of another kind; names the file or class, and the member.
+    """
+    who = f"{own_file(teacher) or type(teacher).__module__}: the teacher {type(teacher).__name__}"
+    found = _member(teacher, who, "role", f"one of {', '.join(NEEDS)}")
+    if found not in NEEDS or role not in (None, found):
+        raise TeacherFaultError(f"{who} must have the role {role or 'of ' + ', '.join(NEEDS)}, got {found!r}")
+    if inspect.getattr_static(teacher, "sample_rate", _ABSENT) is _ABSENT and not hasattr(teacher, "sample_rate"):
+        if "waveform" in needs_of(teacher):
+            raise TeacherFaultError(
+                f"{who} hears and has no `sample_rate`; give it the samples a second of its sound, or None for any"
+            )
+        with suppress(AttributeError):  # of slots
+            teacher.sample_rate = None
+    rate = _member(teacher, who, "sample_rate", "None, or the samples a second it hears at")
+    if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int) or rate < 1):
+        raise TeacherFaultError(f"{who} must have a `sample_rate` in whole samples a second, or None, got {rate!r}")
+    for name, told in (("identity", "what it answers names its evidence"), ("encode_many", "it is given clips")):
+        if not callable(_member(teacher, who, name, f"a method; {told}")):
+            raise TeacherFaultError(f"{who} must have a method `{name}`, got {getattr(teacher, name)!r:.60}")
+    _check_identity(teacher, who)
+
+
+def _member(teacher: Any, who: str, name: str, told: str) -> Any:  # noqa: ANN401
+    """A member of a teacher, whatever it is."""
+    try:
+        return getattr(teacher, name)
+    except Exception as error:
+        if isinstance(error, AttributeError) and error.obj is teacher and error.name == name:
+            raise TeacherFaultError(f"{who} has no `{name}` ({told}); give it one") from error
+        raise TeacherFaultError(f"{who} fails at `{name}` ({type(error).__name__}: {error}); mend it") from error
+
+
+def _check_identity(teacher: Any, who: str) -> None:  # noqa: ANN401
+    """Refuse an identity that cannot name evidence."""
+    try:
+        identity = teacher.identity()
+    except Exception as error:
+        raise TeacherFaultError(f"{who} fails at `identity` ({type(error).__name__}: {error}); mend it") from error
+    if not isinstance(identity, Mapping):
+        raise TeacherFaultError(f"{who}: `identity` must answer a dict, got {type(identity).__name__}")
+    asked_for = dict.fromkeys(_NAMED, str) | (_JUDGING if _JUDGING.keys() & identity.keys() else {})
+    wrong = [name for name, kind in asked_for.items() if not isinstance(identity.get(name), kind)]
+    if wrong:
+        named = f"{', '.join(_NAMED)} as words, and of one that judges prompts as a list and {', '.join([*_JUDGING][1:])}"
+        raise TeacherFaultError(f"{who}: `identity` must have {named} as numbers; mend {', '.join(wrong)}")
+    try:
+        json.dumps(identity, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise TeacherFaultError(f"{who}: `identity` must be values of JSON ({error}); mend it") from error
+
+
+def _media_has(error: Exception) -> str:
+    """What a clip has, where it was asked for something else."""
+    if not isinstance(error, AttributeError) or not isinstance(error.obj, ClipMedia):
+        return ""
+    return f"; a clip has {', '.join(field.name for field in fields(ClipMedia))}"
 
 
 def asked(
@@ -59,7 +139,7 @@ def asked(
         lines = [frame.lineno for frame in traceback.extract_tb(found.__traceback__) if frame.filename == file]
         where = f"{file}, line {lines[-1]}" if lines else file
         raise TeacherFaultError(
-            f"{where}: the {teacher.role} teacher fails at {which} ({type(found).__name__}: {found}); mend it, or "
+            f"{where}: the {teacher.role} teacher fails at {which} ({type(found).__name__}: {found}{_media_has(found)}); mend it, or "
             "leave the clip out of the table"
         ) from error
 
@@ -81,6 +161,11 @@ def check_shapes(
     file = own_file(teacher)
     if file is None:
         return
+    if not isinstance(answers, Sequence) or not all(isinstance(answer, Evidence) for answer in answers):
+        got = [type(one).__name__ for one in answers] if isinstance(answers, Sequence) else [type(answers).__name__]
+        raise TeacherFaultError(
+            f"{file}: the {teacher.role} teacher must answer a list of Evidence, one a clip, got {got[0]}"
+        )
     if len(answers) != len(clip_ids):
         raise TeacherFaultError(
             f"{file}: the {teacher.role} teacher must answer once for each of {len(clip_ids)} clips "
@@ -88,6 +173,11 @@ def check_shapes(
         )
     prompts = teacher.identity().get("prompts")
     for clip_id, count, answer in zip(clip_ids, segments, answers, strict=True):
+        if answer.similarity is not None and prompts is None:
+            raise TeacherFaultError(
+                f"{file}: the {teacher.role} teacher answers a similarity for the clip {clip_id}, and its `identity` "
+                "names no prompts, logit_scale and logit_bias; give it those"
+            )
         if isinstance(prompts, Sequence) and answer.similarity is not None:
             wanted, got = (count, len(prompts)), answer.similarity.shape
             if got != wanted:

@@ -98,7 +98,7 @@ def mean_cosine(vectors: np.ndarray) -> float:
 def media_trouble(teacher: Teacher) -> str:
     """What is wrong with how a teacher looks or listens, or nothing."""
     first, second = probes(teacher)
-    alone = teacher.encode(first)
+    (alone,) = teacher.encode_many([first])
     other, behind = teacher.encode_many([second, first])
     for answer in (alone, other, behind):
         if trouble := _answer_trouble(answer):

@@ -154,7 +154,10 @@ class Teacher(Protocol):
 
     @property
     def sample_rate(self) -> int | None:
-        """Samples per second the waveform must have, None where the teacher does not listen or takes any rate."""
+        """Samples per second the waveform must have, None where the teacher does not listen or takes any rate.
+
+        One of your own that needs no waveform may leave it out.
+        """
 
     def identity(self) -> dict[str, object]:
         """Everything that changes the evidence, as JSON values.
@@ -169,9 +172,6 @@ class Teacher(Protocol):
         Every clip has the streams the role needs; the answer for a clip does not depend on its company beyond
         floating-point rounding.
         """
-
-    def encode(self, media: ClipMedia) -> Evidence:
-        """Score one clip: `encode_many([media])[0]`."""
 
 
 @runtime_checkable

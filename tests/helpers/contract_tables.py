@@ -1,4 +1,4 @@
-"""The tables of docs/extend.md that say what a method can do and see, made from the code."""
+"""The tables of docs/extend.md that say what a method can do and see and what a teacher is shown, made from the code."""
 
 import ast
 import inspect
@@ -6,6 +6,7 @@ import textwrap
 from typing import Any
 
 from valor.data.clips import Batch
+from valor.label_harvest.media.clip import ClipMedia, Grid
 from valor.parsers.hybrid import ParserOutput
 from valor.training.methods.hooks import WHEN
 from valor.training.methods.method import Charge, Method
@@ -28,6 +29,15 @@ def charge_rows() -> list[str]:
     """A row for each field of a charge, of the answer of the parser and of the clips in it."""
     rows = ["| field | type | what it is |", "| --- | --- | --- |"]
     for before, of in (("", Charge), ("output.", ParserOutput), ("batch.", Batch)):
+        for name, (kind, said) in _fields(of).items():
+            rows.append(f"| `{before}{name}` | `{kind.replace('|', 'or')}` | {said} |")
+    return rows
+
+
+def media_rows() -> list[str]:
+    """A row for each field of a clip as teachers get it, and of its grid."""
+    rows = ["| field | type | what it is |", "| --- | --- | --- |"]
+    for before, of in (("", ClipMedia), ("grid.", Grid)):
         for name, (kind, said) in _fields(of).items():
             rows.append(f"| `{before}{name}` | `{kind.replace('|', 'or')}` | {said} |")
     return rows

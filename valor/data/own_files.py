@@ -42,8 +42,16 @@ def _placed(error: Exception, path: Path) -> str | None:
 
 
 def in_own_file(error: Exception) -> str | None:
-    """What an error is to be called that came out of a loaded file, with file and line; None of one of ours."""
-    return next((said for file in LOADED if (said := _placed(error, file.path))), None)
+    """What an error is to be called that came out of a loaded file, with file and line; None of one of ours.
+
+    One of a member that is asked for and absent is of the file that the class is of.
+    """
+    if said := next((said for file in LOADED if (said := _placed(error, file.path))), None):
+        return said
+    of = type(error.obj) if isinstance(error, AttributeError) else None
+    if of is None or not of.__module__.startswith(OWN_MODULE):
+        return None
+    return f"{getattr(sys.modules.get(of.__module__), '__file__', of.__module__)}: {of.__name__} has no `{error.name}`"
 
 
 def told_code(function: Callable[..., Any]) -> str:

@@ -69,7 +69,8 @@ def media_features(
                 stream = window.clip.waveform if role == "audio" else window.clip.frames
                 if stream is None:
                     continue
-                features = teacher.encode(window.clip).features["embedding"].astype(np.float16).astype(np.float32)
+                (answer,) = teacher.encode_many([window.clip])
+                features = answer.features["embedding"].astype(np.float16).astype(np.float32)
                 here = window.present[:, MODALITIES.index(role)] & window.valid
                 rows[role].append(np.where(here[:, None], features, np.nan)[window.valid])
     found = {role: np.concatenate(parts) for role, parts in rows.items() if parts}

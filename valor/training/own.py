@@ -56,7 +56,7 @@ _KINDS: dict[str, tuple[dict[str, Any], Callable[[Any], bool], str]] = {
 
 _GIVEN = {"TEACHERS": ("prompts",), "DATASETS": ("dataset", "folder", "split", "names", "version")}
 """What functions of a kind are called with; of others with ParserOptions."""
-_OF_TEACHERS = ("identity", "encode", "encode_many")
+_OF_TEACHERS = ("identity", "encode_many")
 
 
 def _fault(kind: str, name: str, part: Any) -> str | None:  # noqa: ANN401, whatever a file holds

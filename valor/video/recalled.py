@@ -61,10 +61,6 @@ class RecalledTeacher:
         """See `Teacher.encode_many`."""
         return self.network.encode_many(clips)
 
-    def encode(self, media: ClipMedia) -> Evidence:
-        """See `Teacher.encode`."""
-        return self.network.encode(media)
-
     def encode_segments(self, clip: ClipMedia) -> dict[str, np.ndarray]:
         """See `SegmentTeacher.encode_segments`."""
         return self.network.encode_segments(clip)

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from valor.data.own_files import run_file
+from valor.data.own_files import in_own_file, run_file
+from valor.label_harvest.media.clip import ClipMedia, Grid
 from valor.label_harvest.store.evidence import judge_batch, prepare_batch
 from valor.label_harvest.store.origins import OWN_MODULE
 from valor.label_harvest.teachers import own
@@ -62,6 +63,74 @@ def test_another_shape_is_refused_with_what_was_expected(tmp_path):
     assert str(said.value) == f"{path}: {told}"
     _, ask = _judged(tmp_path, [[1.0, 1.0]])
     assert ask()["audio"][0].similarity.shape == (10, 2)
+
+
+LOOKS = """
+import numpy as np
+from valor.label_harvest.teachers.teacher import Evidence
+
+
+class Bright:
+    {members}
+
+    def identity(self):
+        return {identity}
+
+    def encode_many(self, clips):
+        return {answer}
+"""
+NAMED = '"teacher": "bright", "weights": "none", "precision": "float32"'
+JUDGED = f'{{{NAMED}, "prompts": ["a"], "logit_scale": 10.0, "logit_bias": 0}}'
+
+
+def _bright(tmp_path, members='role = "visual"', identity=JUDGED, answer="[]"):
+    path = tmp_path / "bright.py"
+    path.write_text(LOOKS.format(members=members, identity=identity, answer=answer))
+    return run_file(path, path.read_bytes())[0].Bright()
+
+
+def test_one_that_needs_no_sound_may_leave_out_the_sample_rate(tmp_path):
+    own.check_members(teacher := _bright(tmp_path), "visual")
+    assert teacher.sample_rate is None
+
+
+@pytest.mark.parametrize(("given", "message"), [
+    ({"members": "pass"}, r"bright\.py: the teacher Bright has no `role` \(one of visual, audio"),
+    ({"members": "role = 'picture'"}, r"Bright must have the role visual, got 'picture'"),
+    ({"members": "role = 'audio'\n    sample_rate = 8000"}, r"Bright must have the role visual, got 'audio'"),
+    ({"members": "role, needs = 'visual', ('waveform',)"}, r"bright\.py: .* hears and has no `sample_rate`; give it"),
+    ({"members": "__slots__ = ()\n    role = 'visual'"}, r"bright\.py: .* has no `sample_rate` \(None, or"),
+    ({"members": "role, sample_rate = 'visual', '8000'"}, r"a `sample_rate` in whole samples a second.* got '8000'"),
+    ({"members": "role = 'visual'\n    @property\n    def sample_rate(self): return self.rate"},
+     r"bright\.py: .* fails at `sample_rate` \(AttributeError: .*'rate'"),
+    ({"identity": "self.known"}, r"bright\.py: .* fails at `identity` \(AttributeError: .*'known'"),
+    ({"identity": "None"}, r"`identity` must answer a dict, got NoneType"),
+    ({"identity": '{"teacher": "bright"}'}, r"`identity` must have teacher, .*; mend weights, precision"),
+    ({"identity": JUDGED.replace("10.0", "'10'")}, r"; mend logit_scale"),
+    ({"identity": f'{{{NAMED}, "of": np.zeros(2)}}'}, r"bright\.py: .*`identity` must be values of JSON"),
+])  # fmt: skip
+def test_what_a_teacher_lacks_is_named_with_its_file(tmp_path, given, message):
+    with pytest.raises(own.TeacherFaultError, match=message):
+        own.check_members(_bright(tmp_path, **given), "visual")
+
+
+@pytest.mark.parametrize(("answer", "identity", "message"), [
+    ("[clip.picture for clip in clips]", JUDGED, r"no attribute 'picture'; a clip has frames, waveform, grid"),
+    ("None", JUDGED, r"bright\.py: the visual teacher must answer a list of Evidence, one a clip, got NoneType"),
+    ("[clip.frames for clip in clips]", JUDGED, r"must answer a list of Evidence, one a clip, got ndarray"),
+    ("[Evidence({}, np.zeros((1, 1), np.float32))]", f"{{{NAMED}}}", r"the clip a, and its `identity` names no prompts"),
+])  # fmt: skip
+def test_what_a_teacher_answers_otherwise_is_named_with_its_file(tmp_path, answer, identity, message):
+    teachers = [_bright(tmp_path, answer=answer, identity=identity)]
+    media = ClipMedia(np.zeros((1, 2, 2, 3), np.uint8), None, Grid(num_segments=1))
+    with pytest.raises(own.TeacherFaultError, match=message):
+        judge_batch(teachers, prepare_batch(teachers, [(SimpleNamespace(clip_id="a"), media)]))
+
+
+def test_a_member_that_is_asked_for_anywhere_is_said_with_the_file_of_its_class(tmp_path):
+    with pytest.raises(AttributeError) as said:
+        _ = _bright(tmp_path).caption_embeddings
+    assert in_own_file(said.value) == f"{tmp_path / 'bright.py'}: Bright has no `caption_embeddings`"
 
 
 def test_modules_of_ones_own_are_called_alike_in_both_places():

@@ -65,7 +65,7 @@ def own(tmp_path) -> Path:
 
 
 def test_each_example_is_short():
-    assert set(BLOCKS) == {"entropy.py", "counts.py", "gru.py", "top_two.py", "loudness.py", "songs.py"}
+    assert set(BLOCKS) == {"entropy.py", "counts.py", "gru.py", "top_two.py", "loudness.py", "colours.py", "songs.py"}
     assert max(len(text.strip().splitlines()) for text in BLOCKS.values()) < 30
 
 
@@ -169,6 +169,21 @@ def test_a_teacher_of_ones_own_harvests(own):
     refused = typed("harvest", folder / TABLES["val"], *where, "--with", own / "loudness.py", "--audio", "loudness",
                     "--visual", "none", "--checkpoint", f"audio={own / 'gru.py'}")  # fmt: skip
     assert refused.code == 2 and "loudness is none of ours" in refused.err
+
+
+def test_a_teacher_that_looks_harvests_and_one_that_lacks_a_member_is_named(own):
+    folder = write_tables(own / "toy")
+    write_videos(folder / "videos")
+    words = ("harvest", folder / TABLES["val"], "--videos", folder / "videos", "--store", folder / "store", "--audio",
+             "none", "--visual", "colours", "--with")  # fmt: skip
+    (own / "lacks.py").write_text(BLOCKS["colours.py"].replace('role = "visual"', "pass"))
+    refused = typed(*words, own / "lacks.py")
+    assert refused.code == 2 and f"{own / 'lacks.py'}: the teacher Colours has no `role`" in refused.err, refused
+    done = typed(*words, own / "colours.py")
+    assert done.code == 0, done
+    arrays = read_store(folder / "store").arrays
+    assert arrays["visual.similarity"].shape == (2, 10, 25) and arrays["visual.embedding"].shape == (2, 10, 3)
+    assert np.allclose(np.linalg.norm(arrays["visual.embedding"].astype(float), axis=2), 1, atol=1e-3)
 
 
 def test_a_teacher_of_ones_own_is_passed_to_a_harvest(own):

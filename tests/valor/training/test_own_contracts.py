@@ -1,6 +1,7 @@
 """What parts of a user's own must have: hooks, and answers of the right kind and shape, before the first epoch."""
 
 import copy
+import re
 from pathlib import Path
 from types import FunctionType
 
@@ -8,11 +9,12 @@ import pytest
 
 import valor
 from tests.conftest import ROOT
-from tests.helpers.contract_tables import charge_rows, hook_rows
+from tests.helpers.contract_tables import charge_rows, hook_rows, media_rows
 from valor.data.clips import Batch
 from valor.data.own_files import LOADED
 from valor.experiments.options import SimulationOptions
 from valor.experiments.simulated import simulate
+from valor.label_harvest.teachers.teacher import SearchedTeacher, SegmentTeacher, StagedTeacher, Teacher
 from valor.training.methods.hooks import WHEN, method_fault
 from valor.training.methods.method import Charge, Method
 from valor.training.methods.methods import METHODS, Methods
@@ -28,6 +30,15 @@ pytestmark = pytest.mark.usefixtures("own_parts_go")
 def data(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("own")
     return simulate(folder, ("clap", "clip"), SimulationOptions(clips=40), folder, progress=False)
+
+
+def test_the_page_has_every_member_of_a_teacher_and_every_field_of_a_clip():
+    page = (ROOT / "docs/extend.md").read_text()
+    assert "\n".join(media_rows()) in page
+    table = page.partition("| member | what it is |")[2].partition("\n\n")[0]
+    members = {name for kind in (Teacher, StagedTeacher, SearchedTeacher, SegmentTeacher) for name in vars(kind)}
+    public = {name for name in members if not name.startswith("_")} | {"needs"}
+    assert public == set(re.findall(r"`(\w+)(?=`|\(\w*\)`)", "\n".join(re.findall(r"^\| (.*?) \|", table, re.M))))
 
 
 def test_the_page_has_every_hook_and_every_field_of_a_charge():
