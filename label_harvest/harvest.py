@@ -5,7 +5,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -227,15 +227,17 @@ def harvest(
         OSError: The disk is full, or decoding processes do not work on this machine.
     """
     options = options or HarvestOptions()
-    engine = engine or _engine_here(teachers, options)
-    started = time.monotonic()
-    check_decoder(options.decoder)
-    grid = _grid_of(options.grid, teachers)
-    tars = TarIndex(store, keep=True)
-    paths = find_clips(videos, manifest.clip_ids, manifest.paths, tars=tars) if media is None else media
-    folder = _store_for(manifest.class_names, grid, teachers, options, store)
-    facts = {"share": str(options.share), "store": str(folder)}
-    with write_lock(folder, options.share), Progress(options.log_json, facts, every=options.log_every) as said:
+    started, facts = time.monotonic(), {"share": str(options.share), "store": str(store)}
+    with ExitStack() as held:
+        said = held.enter_context(Progress(options.log_json, facts, every=options.log_every))
+        engine = engine or _engine_here(teachers, options)
+        check_decoder(options.decoder)
+        grid = _grid_of(options.grid, teachers)
+        tars = TarIndex(store, keep=True)
+        paths = find_clips(videos, manifest.clip_ids, manifest.paths, tars=tars) if media is None else media
+        folder = _store_for(manifest.class_names, grid, teachers, options, store)
+        said.found({"store": str(folder)})
+        held.enter_context(write_lock(folder, options.share))
         remove_leftovers(folder, options.share)
         finish_rewrites(folder, options.share.holds)
         there = Markers(folder)

@@ -8,7 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,10 @@ from .places.elsewhere import Media
 from .places.place import Place, free_bytes, matching, place_of, refuse_unwritable
 from .store.manifest import HarvestManifest
 from .store.origins import read_origins
-from .store.plan import ShardPlan, named_as_in_store, new_shards, replaced_files, shards_to_mend
+from .store.plan import ShardPlan, check_tags, named_as_in_store, new_shards, replaced_files, shards_to_mend
 from .store.shards import KnownClip, Marker, Markers, known_clips, read_json, unclaimed_arrays
 from .store.share import WHOLE, Share, write_lock
-from .store.store import decoder_of, differences, length_of
+from .store.store import decoder_of, differences, length_of, refuse_reading
 from .store.tars import TarIndex
 from .store.videos import Videos, files_of_no_clip, find_clips, roots_of, some_names
 
@@ -65,6 +65,12 @@ class KnownStore:
             held = {name: theirs.get(role, {}).get(name) for name in known}
             told += differences(held, known, f".teachers.{role}")
         return told or self._other_weights(folder, theirs)
+
+    @property
+    def reading(self) -> dict[str, str]:
+        """How clips are read, as a manifest says it."""
+        track = {"audio_track": self.audio_track.lower()} if self.audio_track else {}
+        return {"decoder": self.decoder, "length": self.length, **track}
 
     def _other_weights(self, folder: Place, theirs: Mapping[str, Any]) -> list[str]:
         noted: dict[str, dict[str, str]] = {}
@@ -126,6 +132,19 @@ def _folders_of(store: Place, known: KnownStore) -> list[Place]:
         with suppress(ValueError):  # of others, whose readers will say what is wrong with it
             found += [] if known.unlike(path.parent) else [path.parent]
     return found
+
+
+def _refuse_other_reading(store: Place, known: KnownStore) -> None:
+    """Refuse to begin beside evidence that was read otherwise and is alike in all else that is known."""
+    for path in matching(store, "*/manifest.json"):
+        try:
+            found = read_json(path)
+            track, length = found.get("audio_track"), length_of(found)
+            alike = not replace(known, decoder=decoder_of(found), audio_track=track, length=length).unlike(path.parent)
+        except ValueError:  # of others, whose readers will say what is wrong with it
+            continue
+        if alike:
+            refuse_reading(path.parent, found, known.reading)
 
 
 def _clips_held(folder: Place, manifest: HarvestManifest) -> int:
@@ -269,9 +288,11 @@ def plan_harvest(
     """What a run would do; nothing is loaded and nothing is written. Whether shards are whole is not looked at.
 
     Raises:
-        ValueError: The videos or the store cannot be used, see `check_inputs`; but no video need be there yet.
+        ValueError: The videos or the store cannot be used, see `check_inputs`; but no video need be there yet. The
+            store holds a clip with other tags, or what was read otherwise by the same teachers, as far as is known.
     """
     share = scope.share
+    _refuse_other_reading(place_of(store), known)
     held = {folder: Markers(folder).read() for folder in _folders_of(place_of(store), known)}
 
     def ours(folder: Place) -> int:
@@ -281,6 +302,8 @@ def plan_harvest(
     folder = max(held, key=ours, default=None)
     markers = held[folder] if folder else {}
     manifest = named_as_in_store(manifest, markers)
+    if len(held) == 1:
+        check_tags(manifest, markers)
     wanted = set(manifest.clip_ids)
     tars = TarIndex(store)
     media = find_clips(videos, manifest.clip_ids, manifest.paths, tars=tars)

@@ -1,7 +1,7 @@
 """How far long work has come: a bar on a terminal, plain lines elsewhere, and lines of JSON in a file for programs.
 
 A line of the file is an object with `time` (UTC) and `event`: one `start`, a `progress` every so often and after each
-shard, and one `end` unless the process was killed. Each is appended in one piece, so several runs may share a file.
+shard, and one `end` unless the process was killed; of a run that is refused the `end` alone. Each is appended in one piece, so several runs may share a file.
 """
 
 import json
@@ -10,8 +10,8 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from io import StringIO
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +32,8 @@ LINES = logging.getLogger("valor.progress")
 """Has the plain lines, for files that keep them; at the level DEBUG those on stderr have a time, too."""
 LINES.propagate = False
 
+_TOLD = "_valor_end_told"
+"""Attribute of an error whose last line is written."""
 LINE_SECONDS = 30.0
 """How often a plain line, or one of JSON, says how far the work is."""
 
@@ -72,6 +74,27 @@ def _is_terminal() -> bool:
     return False
 
 
+@contextmanager
+def end_noted(path: Path | None, facts: Mapping[str, object], words: Callable[[str], str] = str) -> Iterator[None]:
+    """Have an error that ends the block outside a `Progress` leave the last line in the file.
+
+    Args:
+        path: File to append to, whose folder is made; None for none.
+        facts: What the line says of the run.
+        words: Makes what the line says of what the error says.
+    """
+    said = Progress(path, facts)
+    try:
+        yield
+    except BaseException as error:
+        if path is not None and not getattr(error, _TOLD, False):
+            with suppress(OSError):  # the writing says it
+                path.parent.mkdir(parents=True, exist_ok=True)
+            said.end({"message": words(str(error))})
+            said.__exit__(type(error), error, error.__traceback__)
+        raise
+
+
 class Progress:
     """Says of one run how far it is: in a bar, and in a file of JSON lines.
 
@@ -107,6 +130,12 @@ class Progress:
         told = {"message": str(error)} if error is not None else {}
         seconds = round(time.monotonic() - self._began, 3)
         self._write("end", {"outcome": outcome, **told, **self._counts, "seconds": seconds, **self._ended})
+        if error is not None:
+            setattr(error, _TOLD, True)
+
+    def found(self, facts: Mapping[str, object]) -> None:
+        """What lines shall say of the run from here on, in the place of what they said."""
+        self._facts |= facts
 
     def start(self, total: int, *, bar: bool, cached: int) -> None:
         """Write the first line.

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 from valor.cli.arguments import build_argument_parser, command_module
 from valor.cli.command import DONE, WRONG_USE, unswept
-from valor.cli.logs import noted
+from valor.cli.logs import noted, refusals_noted
 from valor.cli.options import named_files, typed_words
 from valor.cli.terminal import brief, drop_unread_streams, make_streams_plain, say
 from valor.label_harvest.children import ended_in_order
@@ -46,13 +46,14 @@ def _main(arguments: list[str] | None) -> int:
             cli = build_argument_parser(typed[0] if typed else "").parse_args(typed)
         try:
             notes.enter_context(noted(cli, typed))
-            if getattr(cli, "own_files", None):
-                from valor.training.own import use_files
+            with ended_in_order(), refusals_noted(cli):
+                if getattr(cli, "own_files", None):
+                    from valor.training.own import use_files
 
-                use_files(cli.own_files)
-            device, threads = getattr(cli, "device", None), getattr(cli, "threads", None)
-            with on_machine(None if device == "auto" else device, threads), ended_in_order():
-                return int(command_module(cli.command).run(cli))
+                    use_files(cli.own_files)
+                device, threads = getattr(cli, "device", None), getattr(cli, "threads", None)
+                with on_machine(None if device == "auto" else device, threads):
+                    return int(command_module(cli.command).run(cli))
         except KeyboardInterrupt:
             say("\nvalor: interrupted; run the same command again to go on", file=sys.stderr)
             return 130

@@ -81,26 +81,34 @@ def _scores_only() -> list[Finding]:
     ]
 
 
-def weight_findings(names: Sequence[str]) -> list[Finding]:
-    """Whether the weights of some teachers are on this machine; asks nothing of a network.
+def weight_findings(names: Sequence[str], data: Path | None = None) -> list[Finding]:
+    """Whether some teachers could work here: weights on this machine, captions they read; asks nothing of a network.
 
     Args:
         names: Short names or open ones.
+        data: The data folder whose classes they would read; None for those of LLP.
 
     Raises:
         ValueError: A name is none of a teacher.
     """
     from valor.label_harvest.teachers.build import check_teacher
-    from valor.teachers import NONE, TeacherChoice, weights_of
+    from valor.data.datasets.to_harvest import vocabulary_of
+    from valor.teachers import NONE, TeacherChoice, check_judges, weights_of
 
     found = []
+    classes = vocabulary_of(None, data) if names else ()
     for name in names:
         if (role := check_teacher(name)) not in ("visual", "audio"):
             raise ValueError(f"weights must be of a teacher that looks or listens, got {name!r}, which is {role}")
         visual, audio = (name if role == of else NONE for of in ("visual", "audio"))
-        for one in weights_of(TeacherChoice(visual=visual, audio=audio)):
+        choice = TeacherChoice(visual=visual, audio=audio)
+        for one in weights_of(choice):
             state = "missing" if one.absent else "ok"
             found.append(Finding(state, f"weights of {name}", one.place, one.remedy))
+        try:
+            check_judges(choice, classes)
+        except ValueError as error:
+            found.append(Finding("missing", f"captions for {name}", str(error), "docs/own-classes.md says what is read"))
     return found
 
 

@@ -1,7 +1,8 @@
 """The teachers of a harvest, put together from what was asked for: two that judge, and extractors of features."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,14 +13,16 @@ from valor.label_harvest.media.clip import CLIP
 from valor.label_harvest.teachers.build import (
     TeacherOptions,
     build_teacher,
+    check_build,
     check_teacher,
     finest_seconds,
+    longest_seconds,
     role_of,
     where_weights_are,
 )
 from valor.label_harvest.teachers.catalogue import CATALOGUE, FRAME_SECONDS
 from valor.label_harvest.teachers.hub import absent_weights, prepare_to_fetch
-from valor.label_harvest.teachers.teacher import LongCaptionError, Prompts, as_json, captions_of
+from valor.label_harvest.teachers.teacher import CaptionError, Prompts, as_json
 from valor.raw import card as raw
 
 if TYPE_CHECKING:
@@ -66,6 +69,8 @@ class TeacherChoice:
 
 RUNS = {adapted.ROLE: adapted.NAMED, raw.ROLE: raw.NAMED}
 """Features of runs of our own, by role, and how their names begin."""
+MOST_NAMED = 5
+"""So many classes are named in a message."""
 _RANDOM = "random"
 """In place of a checkpoint: seeded random weights."""
 _STORE_NAMES = {"clip-vit-l14": "clip", "clap-630k-fusion": "clap"}
@@ -166,11 +171,17 @@ def check_segments(choice: TeacherChoice, options: "HarvestOptions") -> None:
     """Refuse segments that were asked for and are too short for a teacher; warn where they are those of a data set.
 
     Raises:
-        ValueError: They are too short; names the teacher.
+        ValueError: They are too short, or longer than a teacher takes; names the teacher.
     """
     names, extractors = check_choice(choice)
     seconds = options.grid.segment_seconds
     for role, name in names.items():
+        longest = longest_seconds(name, choice.checkpoints.get(role))
+        if longest is not None and seconds > longest * (1 + 1e-6):
+            raise ValueError(
+                f"{name} hears segments of at most {longest:g} s, got {seconds:g} s; `segment_seconds` must be that or "
+                "less with it"
+            )
         try:
             refuse_short_segments(name, seconds, choice.checkpoints.get(role))
         except ValueError as error:
@@ -225,6 +236,7 @@ def known_store(choice: TeacherChoice, classes: tuple[EventClass, ...], options:
             raise FileNotFoundError(
                 f"{path}: no such checkpoint of the {role} teacher; give a file of weights, or `random` for a trial"
             )
+    check_judges(choice, classes)
     teachers: dict[str, dict[str, Any]] = {}
     for role, name in (names | extractors).items():
         identity: dict[str, Any] = {"precision": choice.precision} if role in names else {}
@@ -351,21 +363,48 @@ def _extractors(features: tuple[str, ...]) -> dict[str, str]:
 
 def _judge(choice: TeacherChoice, role: str, name: str, classes: tuple[EventClass, ...]) -> "Teacher":
     """A teacher that reads prompts."""
+    captions, options = captions_for(name, classes, role), _options_of(choice, role, name)
+    with _classes_named(role, classes, captions):
+        return build_teacher(name, captions, checkpoint=choice.checkpoints.get(role), options=options)
+
+
+def _options_of(choice: TeacherChoice, role: str, name: str) -> TeacherOptions:
+    """How a judge is built."""
     maps = None
     if role == "audio" and not name.startswith("demo-"):
         from valor.label_harvest.teachers.clap import MapOptions
         from valor.parsers.folding import clap_pool_matrix
 
         maps = MapOptions(fold=clap_pool_matrix().numpy(), raw=choice.raw_maps)
-    options = TeacherOptions(
+    return TeacherOptions(
         pin=choice.pins.get(role), precision=choice.precision, maps=maps, skip_self_test=choice.skip_self_test
     )
-    captions = captions_for(name, classes, role)
+
+
+@contextmanager
+def _classes_named(role: str, classes: tuple[EventClass, ...], captions: Prompts) -> Iterator[None]:
+    """Have what is wrong with captions say of which classes they are."""
     try:
-        return build_teacher(name, captions, checkpoint=choice.checkpoints.get(role), options=options)
-    except LongCaptionError as error:
-        of = (one.name for one, entry in zip(classes, captions, strict=True) if error.caption in captions_of(entry))
-        raise ValueError(f"the {role} prompts of class {', '.join(of)}: {error}") from error
+        yield
+    except CaptionError as error:
+        of = [classes[place].name for place in error.places(captions)]
+        if not of:
+            raise
+        shown = f"{', '.join(of[:MOST_NAMED])}{', ...' if of[MOST_NAMED:] else ''}"
+        raise ValueError(f"the {role} prompts of class {shown}: {error}") from error
+
+
+def check_judges(choice: TeacherChoice, classes: tuple[EventClass, ...]) -> None:
+    """Refuse captions and options that the judges of a choice do not take, before a network is loaded.
+
+    Raises:
+        ValueError: As `check_build`; names the classes.
+    """
+    for role, name in check_choice(choice)[0].items():
+        captions = captions_for(name, classes, role)
+        with _classes_named(role, classes, captions):
+            options, given = _options_of(choice, role, name), choice.checkpoints.get(role)
+            check_build(name, captions, checkpoint=given, options=options)
 
 
 def _extractor(choice: TeacherChoice, role: str, name: str) -> "Teacher":

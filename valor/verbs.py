@@ -75,15 +75,17 @@ def harvest(
     from valor.label_harvest import harvest as stage
     from valor.label_harvest.inputs import check_inputs
     from valor.label_harvest.places.place import place_of
+    from valor.label_harvest.progress import end_noted
     from valor.teachers import TeacherChoice, build_teachers, known_store
 
     table = place_of(manifest)
-    vocabulary = vocabulary_of(classes, table.parent, store=place_of(store))
-    clips = read_manifest(table, class_names(vocabulary))
     choice, options = teachers or TeacherChoice(), options or stage.HarvestOptions(grid=grid_of(table.parent))
-    where = (clips, videos, place_of(store))
-    media = check_inputs(*where, known_store(choice, vocabulary, options), share=options.share)
-    built = build_teachers(choice, vocabulary)
+    with end_noted(options.log_json, {"share": str(options.share), "store": str(store)}):
+        vocabulary = vocabulary_of(classes, table.parent, store=place_of(store))
+        clips = read_manifest(table, class_names(vocabulary))
+        where = (clips, videos, place_of(store))
+        media = check_inputs(*where, known_store(choice, vocabulary, options), share=options.share)
+        built = build_teachers(choice, vocabulary)
     return stage.harvest(*where, built, options=options, progress=progress, media=media)
 
 

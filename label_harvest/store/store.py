@@ -221,35 +221,51 @@ def open_store(root: str | Place, manifest: dict[str, Any]) -> Place:
     return folder
 
 
+READING = ("decoder", "audio_track", "length")
+"""What a manifest says of how clips were read; a store is of one choice."""
+
+
 def _refuse_other_reading(root: Place, manifest: Mapping[str, object]) -> None:
     """Refuse to begin beside, or go on in, evidence that differs in its decoder, audio track or length alone."""
 
     def rest(of: Mapping[str, object]) -> dict[str, Any]:
-        ours = ("decoder", "audio_track", "length", "fingerprint")
-        return {key: value for key, value in of.items() if key not in ours}
+        return {key: value for key, value in of.items() if key not in (*READING, "fingerprint")}
 
     wanted = json.loads(to_json(manifest))
     for path in [*matching(root, "manifest.json"), *matching(root, "*/manifest.json")]:
         found: dict[str, Any] = {}
         with suppress(ValueError):  # of others, whose readers will say what is wrong with it
             found = read_json(path)
-        if rest(found) != rest(wanted):
-            continue
-        if decoder_of(found) != decoder_of(wanted):
-            raise ValueError(
-                f"{path.parent}: was decoded with {decoder_of(found)}, got decoder={decoder_of(wanted)}; decoders "
-                f"differ in what they make of a clip: give decoder={decoder_of(found)} to resume, or another `store`"
-            )
-        if track_of(found) != track_of(wanted):
-            raise ValueError(
-                f"{path.parent}: is of {track_of(found)} audio track, got audio_track={wanted.get('audio_track')}; "
-                "choose the same to resume, or another `store`"
-            )
-        if length_of(found) != length_of(wanted):
-            raise ValueError(
-                f"{path.parent}: was harvested with length={length_of(found)}, got length={length_of(wanted)}; give "
-                f"length={length_of(found)} to resume, or another `store`"
-            )
+        if rest(found) == rest(wanted):
+            refuse_reading(path.parent, found, wanted)
+
+
+def refuse_reading(folder: Place, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Refuse evidence that was read otherwise.
+
+    Args:
+        folder: Where it lies.
+        found: Its manifest.
+        wanted: The manifest of a run; `READING` is looked at.
+
+    Raises:
+        ValueError: The decoder, the audio track or the length is another.
+    """
+    if decoder_of(found) != decoder_of(wanted):
+        raise ValueError(
+            f"{folder}: was decoded with {decoder_of(found)}, got decoder={decoder_of(wanted)}; decoders "
+            f"differ in what they make of a clip: give decoder={decoder_of(found)} to resume, or another `store`"
+        )
+    if track_of(found) != track_of(wanted):
+        raise ValueError(
+            f"{folder}: is of {track_of(found)} audio track, got audio_track={wanted.get('audio_track')}; "
+            "choose the same to resume, or another `store`"
+        )
+    if length_of(found) != length_of(wanted):
+        raise ValueError(
+            f"{folder}: was harvested with length={length_of(found)}, got length={length_of(wanted)}; give "
+            f"length={length_of(found)} to resume, or another `store`"
+        )
 
 
 def _warn_of_others(root: Place) -> None:

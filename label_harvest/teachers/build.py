@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .catalogue import CATALOGUE, FRAME_SECONDS, opened
 from .hub import weights_here
 from .own import check_members
-from .teacher import Prompts, Teacher, check_prompts
+from .teacher import CaptionError, Prompts, Teacher, all_captions, check_prompts
 
 if TYPE_CHECKING:
     from .clap import MapOptions
@@ -30,6 +30,7 @@ TEACHERS: dict[str, str | tuple[str, Callable[[Prompts], Teacher]]] = {
 its role and a function that builds it from the prompts."""
 OPEN_NAMES: dict[str, str] = {"open_clip:": "visual", "laion:": "audio", "hf:": "audio"}
 """Role of the names that begin so."""
+_DEMO, _RANDOM = "demo-", "random"
 _FORMS = ("open_clip:MODEL/TAG", "laion:CHECKPOINT", "hf:ORG/NAME")
 
 
@@ -104,6 +105,73 @@ def finest_seconds(name: str, checkpoint: str | Path | None = None) -> float | N
     return finest_of(name, checkpoint) if name.startswith("hf:") else 1.0
 
 
+def check_build(
+    name: str, prompts: Prompts, *, checkpoint: str | Path | None = None, options: TeacherOptions | None = None
+) -> None:
+    """Refuse what `build_teacher` refuses, as far as that is known without its network; arguments as there.
+
+    Raises:
+        CaptionError: The prompts are empty, one is blank or longer than the teacher reads (where its tokenizer is on
+            this machine), or several stand for one class and it reads one.
+        ValueError: The name is unknown, or takes no weights or not this precision.
+    """
+    role = role_of(name)
+    _check_given(name, prompts, checkpoint, options or TeacherOptions())
+    if name.startswith(_DEMO) or isinstance(TEACHERS.get(name), tuple):
+        return
+    place = where_weights_are(name) if checkpoint is None else None if checkpoint == _RANDOM else Path(checkpoint)
+    if role == "visual":
+        from .clip import check_captions, parse_name
+
+        check_captions(parse_name(opened(name)), all_captions(prompts), place, is_given=checkpoint is not None)
+        return
+    from .clap_models import check_captions as check_clap_captions
+    from .pe_audio import is_pe_audio
+
+    if checkpoint != _RANDOM and not is_pe_audio(opened(name), checkpoint):  # whose length its network says
+        check_clap_captions(all_captions(prompts), place)
+
+
+def _check_given(name: str, prompts: Prompts, checkpoint: str | Path | None, options: TeacherOptions) -> None:
+    """Refuse what a teacher does not take, by its name."""
+    check_prompts(prompts)
+    is_float = options.precision == "float32"
+    if isinstance(TEACHERS.get(name), tuple):
+        if checkpoint is not None or options.pin is not None or not is_float:
+            raise ValueError(
+                f"the teacher {name} is none of ours and takes neither weights nor a precision; leave them"
+            )
+    elif name.startswith(_DEMO):
+        if not is_float or options.pin is not None:
+            raise ValueError(
+                "the demo's teachers are shipped with the project and compute in float32; leave the options out"
+            )
+        if several := [place for place, entry in enumerate(prompts) if not isinstance(entry, str)]:
+            raise CaptionError(
+                f"the demo's teachers read one caption per class, got {len(prompts[several[0]])}; give one, or take "
+                "another teacher",
+                several,
+            )
+    elif opened(name).startswith("hf:"):
+        from .pe_audio import is_pe_audio
+
+        if is_pe_audio(opened(name), checkpoint) and (
+            not is_float or (options.maps is not None and options.maps.raw)
+        ):
+            raise ValueError(f"{opened(name)} computes in float32 and has no maps; leave precision and raw_maps out")
+
+
+def longest_seconds(name: str, checkpoint: str | Path | None = None) -> float | None:
+    """Longest segments a teacher takes, by its name; None where there is no such limit, or it is not ours."""
+    if isinstance(TEACHERS.get(name), tuple) or role_of(name) == "visual":
+        return None
+    if name.startswith(_DEMO):
+        return 1.0
+    from .pe_audio import is_pe_audio
+
+    return None if opened(name).startswith("hf:") and is_pe_audio(opened(name), checkpoint) else 10.0
+
+
 def build_teacher(
     name: str, prompts: Prompts, *, checkpoint: str | Path | None = None, options: TeacherOptions | None = None
 ) -> Teacher:
@@ -117,24 +185,23 @@ def build_teacher(
         options: None for the published ones.
 
     Raises:
-        ValueError: The name is unknown, the prompts are empty or one is blank, the weights are of another network, a
-            network would be silently wrong with them, or it fails its self-test.
+        ValueError: As `check_build`; or the weights are of another network, a network would be silently wrong with
+            them, or it fails its self-test.
         FileNotFoundError: The checkpoint is no file.
         RuntimeError: The weights could not be fetched; the message says which local file to give.
     """
     role, options = role_of(name), options or TeacherOptions()
-    check_prompts(prompts)
+    _check_given(name, prompts, checkpoint, options)
     known = TEACHERS.get(name)
     if isinstance(known, tuple):
-        if checkpoint is not None or options.pin is not None or options.precision != "float32":
-            raise ValueError(
-                f"the teacher {name} is none of ours and takes neither weights nor a precision; leave them"
-            )
         teacher = known[1](prompts)
         check_members(teacher, role)
         return teacher
-    if name.startswith("demo-"):
-        return _build_demo(role, prompts, checkpoint, options)
+    if name.startswith(_DEMO):
+        from .demo import build_tiny
+
+        captions = [entry for entry in prompts if isinstance(entry, str)]  # all are
+        return build_tiny(role, captions, None if checkpoint is None else Path(checkpoint))
     teacher = _build_real(opened(name), role, prompts, checkpoint, options)
     if not options.skip_self_test:
         from .self_test import self_test
@@ -160,8 +227,6 @@ def _build_real(
     from .pe_audio import build_pe_audio, is_pe_audio
 
     if name.startswith(HUB_PREFIX) and is_pe_audio(name, checkpoint):
-        if options.precision != "float32" or (options.maps is not None and options.maps.raw):
-            raise ValueError(f"{name} computes in float32 and has no maps; leave precision and raw_maps out")
         return build_pe_audio(prompts, name=name, checkpoint=checkpoint, pin=options.pin)
     return build_clap(prompts, name=check_name(name), maps=options.maps, **given)
 
@@ -175,23 +240,9 @@ def where_weights_are(name: str) -> Path | None:
     Returns:
         The weight file, or None where it would first have to be fetched, or where nothing is known of the name.
     """
-    if name.startswith("demo-"):
+    if name.startswith(_DEMO):
         from .demo import WEIGHTS
 
         path = WEIGHTS / f"demo_{role_of(name)}.safetensors"
         return path if path.is_file() else None
     return weights_here(name)
-
-
-def _build_demo(role: str, prompts: Prompts, checkpoint: str | Path | None, options: TeacherOptions) -> Teacher:
-    """One of the shipped tiny teachers."""
-    from .demo import build_tiny
-
-    if options.precision != "float32" or options.pin is not None:
-        raise ValueError(
-            "the demo's teachers are shipped with the project and compute in float32; leave the options out"
-        )
-    captions = [entry for entry in prompts if isinstance(entry, str)]
-    if len(captions) < len(prompts):
-        raise ValueError("the demo's teachers read one caption per class, got several; take another vocabulary")
-    return build_tiny(role, captions, None if checkpoint is None else Path(checkpoint))

@@ -284,13 +284,38 @@ def _tokenizer(name: str, folder: Path, vocabulary_size: int) -> Tokenize:
         )
 
     def tokenize(captions: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        for caption in captions:
-            if len(tokenizer(caption, truncation=True, max_length=_MAX_TOKENS + 1)["input_ids"]) > _MAX_TOKENS:
-                raise LongCaptionError(caption, _MAX_TOKENS)
+        _refuse_long(tokenizer, captions)
         batch = tokenizer(list(captions), padding=True, return_tensors="pt")
         return batch["input_ids"], batch["attention_mask"]
 
     return tokenize
+
+
+def _refuse_long(tokenizer: Any, captions: Sequence[str]) -> None:  # noqa: ANN401
+    for caption in captions:
+        if len(tokenizer(caption, truncation=True, max_length=_MAX_TOKENS + 1)["input_ids"]) > _MAX_TOKENS:
+            raise LongCaptionError(caption, _MAX_TOKENS)
+
+
+def check_captions(captions: Sequence[str], place: Path | None) -> None:
+    """Refuse captions that would be cut off, where the tokenizer is on this machine.
+
+    Args:
+        captions: As typed.
+        place: The weights, a file or a folder; None where they are not here.
+
+    Raises:
+        LongCaptionError: A caption takes more tokens than are read.
+    """
+    from transformers import RobertaTokenizerFast
+
+    folder = place.parent if place is not None and place.is_file() else place
+    beside = folder is not None and any((folder / file).is_file() for file in ("tokenizer.json", "vocab.json"))
+    try:
+        tokenizer = RobertaTokenizerFast.from_pretrained(str(folder) if beside else HUB_TOKENIZER, local_files_only=True)
+    except Exception:  # noqa: BLE001, it is not here, or damaged, which loading says
+        return
+    _refuse_long(tokenizer, captions)
 
 
 def spell_bytes(captions: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -242,10 +242,7 @@ def load_open_clip(
         network = build_random(lambda: _build(name), str(name))
         return OpenClipModel(fused(network), _tokenizer(name, None), frame_rule(name, network), RANDOM)
     if name.model.startswith(_SCHEMES):
-        if checkpoint is not None:
-            raise ValueError(
-                f"{name}: its weights lie where its name says, got the checkpoint {checkpoint}; leave one out"
-            )
+        _refuse_checkpoint(name, checkpoint)
         network, path = _build_from_folder(name)
     else:
         path = Path(checkpoint) if checkpoint is not None else _fetch(name)
@@ -257,6 +254,14 @@ def load_open_clip(
     tokenize = _tokenizer(name, path.parent)
     check_text(str(name), tokenize, network)
     return OpenClipModel(fused(network), tokenize, frame_rule(name, network), weights, origin)
+
+
+def _refuse_checkpoint(name: OpenClipName, checkpoint: str | Path | None) -> None:
+    """Refuse weights beside a name that says where they lie."""
+    if checkpoint is not None:
+        raise ValueError(
+            f"{name}: its weights lie where its name says, got the checkpoint {checkpoint}; leave one out"
+        )
 
 
 def fused(network: Any) -> Any:  # noqa: ANN401
@@ -393,6 +398,29 @@ def _tokenizer(name: OpenClipName, folder: Path | None) -> Tokenize:
     except Exception as error:  # hub, network and file errors share no base class
         raise unreachable(str(name), f"the tokenizer of {name.model}", error) from error
     return partial(whole_tokens, tokenizer)
+
+
+def check_captions(name: OpenClipName, captions: list[str], place: Path | None, *, is_given: bool) -> None:
+    """Refuse captions that would be cut off, where the tokenizer is on this machine.
+
+    Args:
+        name: Which model.
+        captions: As typed.
+        place: Its weights; None where they are not here.
+        is_given: Whether they, or random ones, were asked for.
+
+    Raises:
+        ValueError: A file is given beside a name that says where the weights lie.
+        LongCaptionError: A caption takes more tokens than the text tower reads.
+    """
+    import open_clip
+
+    if name.model.startswith(_SCHEMES):
+        _refuse_checkpoint(name, place if is_given else None)
+        return
+    text = (open_clip.get_model_config(name.model) or {}).get("text_cfg", {})
+    if "hf_tokenizer_name" not in text or (place is not None and (place.parent / "tokenizer.json").is_file()):
+        _tokenizer(name, None if place is None else place.parent)(captions)
 
 
 def whole_tokens(tokenizer: Any, captions: list[str]) -> torch.Tensor:

@@ -24,7 +24,25 @@ cosines stay in float32. Some labels near a threshold flip (`valor labels --marg
 identity of a teacher."""
 
 
-class LongCaptionError(ValueError):
+class CaptionError(ValueError):
+    """Captions of classes that a teacher does not read as they are."""
+
+    def __init__(self, message: str, entries: Sequence[int] = ()) -> None:
+        """Say what is wrong.
+
+        Args:
+            message: In words that go with any class.
+            entries: Places of the classes it is said of.
+        """
+        super().__init__(message)
+        self.entries = tuple(entries)
+
+    def places(self, prompts: "Prompts") -> tuple[int, ...]:  # noqa: ARG002
+        """Places of the classes it is said of, among the prompts."""
+        return self.entries
+
+
+class LongCaptionError(CaptionError):
     """A caption whose end the text tower would not read."""
 
     def __init__(self, caption: str, length: int) -> None:
@@ -40,17 +58,22 @@ class LongCaptionError(ValueError):
         )
         self.caption = caption
 
+    def places(self, prompts: "Prompts") -> tuple[int, ...]:
+        """See `CaptionError.places`."""
+        return tuple(n for n, entry in enumerate(prompts) if self.caption in captions_of(entry))
+
 
 def check_prompts(prompts: Prompts) -> None:
     """Refuse lists that cannot stand for classes.
 
     Raises:
-        ValueError: There is no class, or a class has no caption or a blank one.
+        CaptionError: There is no class, or a class has no caption or a blank one.
     """
     groups = [captions_of(entry) for entry in prompts]
     blank = [index for index, group in enumerate(groups) if not group or not all(text.strip() for text in group)]
     if not groups or blank:
-        raise ValueError(f"prompts must be one caption per class or more, got {len(groups)} with blank entries {blank}")
+        message = f"prompts must be one caption per class or more, got {len(groups)} with blank entries {blank}"
+        raise CaptionError(message, blank)
 
 
 def captions_of(entry: str | Sequence[str]) -> tuple[str, ...]:

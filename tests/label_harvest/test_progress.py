@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from valor.label_harvest.children import EndedBySignal
-from valor.label_harvest.progress import LINES, Progress, progress_bar
+from valor.label_harvest.progress import LINES, Progress, end_noted, progress_bar
 
 
 class Terminal(io.StringIO):
@@ -105,6 +105,20 @@ def test_an_error_is_in_the_last_line(tmp_path):
     with pytest.raises(EndedBySignal), Progress(tmp_path / "c", {}):
         raise EndedBySignal(signal.SIGTERM)
     assert lines_of(tmp_path / "c")[-1].items() >= {"outcome": "interrupted", "message": "SIGTERM"}.items()
+
+
+def test_an_error_before_a_run_begins_leaves_the_last_line_alone_and_once(tmp_path):
+    path = tmp_path / "made" / "a"
+    with pytest.raises(ValueError, match="no such"), end_noted(path, {"share": "2/4"}, str.upper):
+        raise ValueError("no such table")
+    (line,) = lines_of(path)
+    assert line.items() >= {"event": "end", "outcome": "failed", "message": "NO SUCH TABLE", "share": "2/4"}.items()
+    with pytest.raises(OSError, match="full"), end_noted(path, {}), Progress(path, {}):
+        raise OSError("the disk is full")
+    assert len(lines_of(path)) == 2
+    with end_noted(path, {}), end_noted(None, {}):
+        pass
+    assert len(lines_of(path)) == 2
 
 
 def test_a_file_that_cannot_be_written_ends_no_harvest(tmp_path, caplog):

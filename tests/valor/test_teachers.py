@@ -6,8 +6,10 @@ import pytest
 
 from valor.data.vocabulary import LLP_CLASSES
 from valor.label_harvest.teachers import build as named
+from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.teachers.teacher import LongCaptionError, TeacherUnavailableError
-from valor.teachers import TeacherChoice, build_teachers
+from valor.label_harvest.harvest import HarvestOptions
+from valor.teachers import TeacherChoice, build_teachers, known_store
 
 
 def test_everything_is_checked_before_the_first_weights_are_read(monkeypatch):
@@ -59,6 +61,28 @@ def test_a_prompt_that_would_be_cut_off_is_named_with_its_class(monkeypatch):
         ValueError, match=f"the audio prompts of class {classes[1].name}: the caption 'a very long car'"
     ):
         build_teachers(TeacherChoice(visual="none"), classes)
+
+
+SEVERAL = (LLP_CLASSES[0], replace(LLP_CLASSES[1], visual_prompt=("A car.", "A red car.")))
+LONG = (LLP_CLASSES[0], replace(LLP_CLASSES[1], visual_prompt="a car " * 100))
+
+
+@pytest.mark.parametrize(("choice", "classes", "grid", "message"), [
+    ({"visual": "demo-visual"}, SEVERAL, Grid(),
+     f"the visual prompts of class {LLP_CLASSES[1].name}: the demo's teachers read one caption per class, got 2; give"),
+    ({"visual": "mobileclip2-b"}, LONG, Grid(),
+     f"the visual prompts of class {LLP_CLASSES[1].name}: the caption 'a car .* takes more than the 77 tokens"),
+    ({"visual": "demo-visual", "precision": "bfloat16"}, LLP_CLASSES, Grid(), "the demo's teachers .* float32"),
+    ({"visual": "demo-visual", "pins": {"visual": "a" * 12}}, LLP_CLASSES, Grid(), "the demo's teachers .* float32"),
+    ({"visual": "none", "audio": "demo-audio"}, LLP_CLASSES, Grid(num_segments=5, segment_seconds=2.0),
+     "demo-audio hears segments of at most 1 s, got 2 s"),
+    ({"visual": "none", "audio": "clap-630k"}, LLP_CLASSES, Grid(num_segments=1, segment_seconds=12.0),
+     "clap-630k hears segments of at most 10 s, got 12 s"),
+])  # fmt: skip
+def test_what_teachers_do_not_take_is_known_before_they_are_built(monkeypatch, choice, classes, grid, message):
+    monkeypatch.setattr("valor.teachers.build_teacher", None)
+    with pytest.raises(ValueError, match=message):
+        known_store(TeacherChoice(**{"audio": "none", **choice}), classes, HarvestOptions(grid=grid))
 
 
 def test_teachers_that_cannot_be_fetched_are_refused_together_before_one_is_built(monkeypatch):

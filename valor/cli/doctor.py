@@ -28,7 +28,8 @@ def add(commands: Commands) -> Parser:
         "--weights",
         metavar="NAMES",
         default="",
-        help="teachers whose weights must be on this machine, joined by commas: names as `valor harvest` takes them",
+        help="teachers whose weights must be on this machine and who must read the captions of the classes (those of "
+        "--data, or LLP's), joined by commas: names as `valor harvest` takes them",
     )
     command.add_argument("--teachers", action="store_true", help="list the teachers that have a short name instead")
     return command
@@ -42,7 +43,9 @@ def run(cli: argparse.Namespace) -> int:
         for line in teacher_lines():
             say(line)
         return DONE
-    findings = examine(cli.data) + weight_findings([name for name in cli.weights.split(",") if name])
+    findings = examine(cli.data) + weight_findings(
+        [name for name in cli.weights.split(",") if name], cli.data
+    )
     for finding in findings:
         remedy = f"  -> {typed_words(finding.remedy, WORDS)}" if finding.remedy else ""
         say(f"{finding.state:8s}{finding.subject:26s}{finding.found}{remedy}")

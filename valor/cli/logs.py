@@ -64,6 +64,19 @@ def noted(cli: argparse.Namespace, typed: Sequence[str]) -> Iterator[None]:
             kept.close()
 
 
+@contextmanager
+def refusals_noted(cli: argparse.Namespace) -> Iterator[None]:
+    """Have a harvest that is refused before its first clip leave its end in --log-json, as one that has begun does."""
+    path: Path | None = getattr(cli, "log_json", None)
+    if path is None or cli.plan:
+        yield
+        return
+    from valor.label_harvest.progress import end_noted
+
+    with end_noted(path, {"share": cli.share, "store": str(cli.store)}, lambda told: typed_words(told, cli.flags)):
+        yield
+
+
 def _to_stderr(level: int, flags: Mapping[str, str]) -> None:
     """Notes of this project from `level` on, and warnings of everyone; from DEBUG on notes of everyone, with times."""
     verbose = level == logging.DEBUG

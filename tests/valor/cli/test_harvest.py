@@ -189,6 +189,34 @@ def test_a_plan_loads_and_writes_nothing(world, tmp_path, monkeypatch):
     assert not (tmp_path / "store").exists()
 
 
+def test_a_harvest_that_is_refused_leaves_its_end(world, tmp_path, monkeypatch):
+    log = tmp_path / "logs" / "progress.jsonl"
+    given = (*world, "--log-json", log, "--shard", "2/4")
+    monkeypatch.setattr(harvest_teachers, "build_teacher", None)
+    (tmp_path / "broken.py").write_text("1 / 0")
+    assert typed(*given, "--with", tmp_path / "broken.py").code == 2
+    typed(*given, "--checkpoint", "visual=no.pt").complaint()
+    typed(*given, "--plan")
+    monkeypatch.setattr(harvest_teachers, "build_teacher", lambda *_, **__: object())
+    typed(*given).complaint()
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    messages = ["ZeroDivisionError: division by zero", "no.pt: no such checkpoint", "the teacher object has no `role`"]
+    for line, message in zip(lines, messages, strict=True):
+        told = {"event": "end", "outcome": "failed", "share": "2/4", "store": str(tmp_path / "store"), "total": 0}
+        assert told.items() <= line.items() and message in line["message"]
+
+
+def test_a_plan_and_the_doctor_refuse_captions_that_tasks_would_refuse(world, tmp_path):
+    classes = [{"name": one.name, "visual_prompt": one.visual_prompt} for one in LLP_CLASSES]
+    classes[3]["visual_prompt"] = ["A photo of it.", "Its photo."]
+    (tmp_path / "classes.json").write_text(json.dumps(classes))
+    told = f"the visual prompts of class {LLP_CLASSES[3].name}: the demo's teachers read one caption per class, got 2"
+    for more in (("--plan",), ()):
+        assert told in typed(*world, *more).complaint()
+    done = typed("doctor", "--data", tmp_path, "--weights", "demo-audio,demo-visual")
+    assert done.code == 3 and f"captions for demo-visual  {told}" in done.out and "captions for demo-audio" not in done.out
+
+
 def test_a_plan_says_which_weights_are_not_here_and_ends_with_three(world, tmp_path, monkeypatch):
     monkeypatch.setattr("valor.label_harvest.teachers.hub.weights_here", lambda _: None)
     monkeypatch.setattr("valor.label_harvest.teachers.hub._cached", lambda *_: None)
