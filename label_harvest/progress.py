@@ -1,7 +1,8 @@
 """How far long work has come: a bar on a terminal, plain lines elsewhere, and lines of JSON in a file for programs.
 
 A line of the file is an object with `time` (UTC) and `event`: one `start`, a `progress` every so often and after each
-shard, and one `end` unless the process was killed; of a run that is refused the `end` alone. Each is appended in one piece, so several runs may share a file.
+shard, and one `end` unless the process was killed; of a run that is refused the `end` alone. Each is appended in one
+piece, so several runs may share a file.
 """
 
 import json

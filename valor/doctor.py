@@ -91,8 +91,8 @@ def weight_findings(names: Sequence[str], data: Path | None = None) -> list[Find
     Raises:
         ValueError: A name is none of a teacher.
     """
-    from valor.label_harvest.teachers.build import check_teacher
     from valor.data.datasets.to_harvest import vocabulary_of
+    from valor.label_harvest.teachers.build import check_teacher
     from valor.teachers import NONE, TeacherChoice, check_judges, weights_of
 
     found = []
@@ -108,7 +108,9 @@ def weight_findings(names: Sequence[str], data: Path | None = None) -> list[Find
         try:
             check_judges(choice, classes)
         except ValueError as error:
-            found.append(Finding("missing", f"captions for {name}", str(error), "docs/own-classes.md says what is read"))
+            found.append(
+                Finding("missing", f"captions for {name}", str(error), "docs/own-classes.md says what is read")
+            )
     return found
 
 

@@ -26,7 +26,7 @@ class StoreStatus:
 
     folder: Place
     manifest: Mapping[str, Any]
-    """The manifest of the store."""
+    """The manifest of the store; empty where no run has made one yet."""
     shards: int
     num_bytes: int
     by_status: Mapping[str, int]
@@ -79,7 +79,7 @@ class StoreStatus:
         newest = None if self.newest is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.newest))
         return {
             "store": str(self.folder),
-            "fingerprint": self.manifest["fingerprint"],
+            "fingerprint": self.manifest.get("fingerprint"),
             "clips": self.clips,
             "done": self.done,
             "failed": self.failed,
@@ -94,6 +94,27 @@ class StoreStatus:
             **{name: None if value is None else round(value, 4) for name, value in rounded.items()},
             "newest_shard": newest,
         }
+
+
+def status_before(path: str | Place, clip_ids: Collection[str]) -> StoreStatus:
+    """How far a store is that no run has made yet: nothing is done, and all of the table is left.
+
+    Args:
+        path: Where it will be.
+        clip_ids: The clips that are to be in it.
+    """
+    nothing = {"shards": 0, "num_bytes": 0, "others": 0}
+    return StoreStatus(
+        folder=place_of(path),
+        manifest={},
+        by_status={},
+        clips=len(set(clip_ids)),
+        running=(),
+        stopped=(),
+        clips_per_second=None,
+        newest=None,
+        **nothing,
+    )
 
 
 def store_status(path: str | Place, clip_ids: Collection[str] | None = None) -> StoreStatus:

@@ -107,6 +107,10 @@ class EvidenceStore:
         return scale * self.arrays[f"{role}.similarity"] + bias
 
 
+class NoStoreError(ValueError):
+    """There is no store at a place, yet or any more."""
+
+
 class AbsentArraysError(ValueError):
     """Arrays were asked for that no shard holds."""
 
@@ -414,7 +418,12 @@ def store_manifest(path: str | Place) -> dict[str, Any]:
 
 
 def store_folder(path: Place) -> Place:
-    """The one fingerprint folder that `path` is or holds."""
+    """The one fingerprint folder that `path` is or holds.
+
+    Raises:
+        NoStoreError: It holds none.
+        ValueError: It holds several.
+    """
     if (path / "manifest.json").is_file():
         return path
     folders = [manifest.parent for manifest in matching(path, "*/manifest.json") if manifest.is_file()]
@@ -423,7 +432,7 @@ def store_folder(path: Place) -> Place:
     if folders:
         listed = ", ".join(folder.name for folder in folders)
         raise ValueError(f"{path}: holds evidence of several fingerprints ({listed}); give one of these folders")
-    raise ValueError(f"{path}: expected an evidence store (with a manifest.json), got none; run the harvest first")
+    raise NoStoreError(f"{path}: expected an evidence store (with a manifest.json), got none; run the harvest first")
 
 
 def _picked(shard: EvidenceStore, clip_ids: Collection[str]) -> EvidenceStore:

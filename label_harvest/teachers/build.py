@@ -155,9 +155,7 @@ def _check_given(name: str, prompts: Prompts, checkpoint: str | Path | None, opt
     elif opened(name).startswith("hf:"):
         from .pe_audio import is_pe_audio
 
-        if is_pe_audio(opened(name), checkpoint) and (
-            not is_float or (options.maps is not None and options.maps.raw)
-        ):
+        if is_pe_audio(opened(name), checkpoint) and (not is_float or (options.maps is not None and options.maps.raw)):
             raise ValueError(f"{opened(name)} computes in float32 and has no maps; leave precision and raw_maps out")
 
 

@@ -312,7 +312,9 @@ def check_captions(captions: Sequence[str], place: Path | None) -> None:
     folder = place.parent if place is not None and place.is_file() else place
     beside = folder is not None and any((folder / file).is_file() for file in ("tokenizer.json", "vocab.json"))
     try:
-        tokenizer = RobertaTokenizerFast.from_pretrained(str(folder) if beside else HUB_TOKENIZER, local_files_only=True)
+        tokenizer = RobertaTokenizerFast.from_pretrained(
+            str(folder) if beside else HUB_TOKENIZER, local_files_only=True
+        )
     except Exception:  # noqa: BLE001, it is not here, or damaged, which loading says
         return
     _refuse_long(tokenizer, captions)

@@ -259,9 +259,7 @@ def load_open_clip(
 def _refuse_checkpoint(name: OpenClipName, checkpoint: str | Path | None) -> None:
     """Refuse weights beside a name that says where they lie."""
     if checkpoint is not None:
-        raise ValueError(
-            f"{name}: its weights lie where its name says, got the checkpoint {checkpoint}; leave one out"
-        )
+        raise ValueError(f"{name}: its weights lie where its name says, got the checkpoint {checkpoint}; leave one out")
 
 
 def fused(network: Any) -> Any:  # noqa: ANN401

@@ -88,7 +88,9 @@ def _check_identity(teacher: Any, who: str) -> None:  # noqa: ANN401
     asked_for = dict.fromkeys(_NAMED, str) | (_JUDGING if _JUDGING.keys() & identity.keys() else {})
     wrong = [name for name, kind in asked_for.items() if not isinstance(identity.get(name), kind)]
     if wrong:
-        named = f"{', '.join(_NAMED)} as words, and of one that judges prompts as a list and {', '.join([*_JUDGING][1:])}"
+        named = (
+            f"{', '.join(_NAMED)} as words, and of one that judges prompts as a list and {', '.join([*_JUDGING][1:])}"
+        )
         raise TeacherFaultError(f"{who}: `identity` must have {named} as numbers; mend {', '.join(wrong)}")
     try:
         json.dumps(identity, allow_nan=False)
@@ -139,8 +141,8 @@ def asked(
         lines = [frame.lineno for frame in traceback.extract_tb(found.__traceback__) if frame.filename == file]
         where = f"{file}, line {lines[-1]}" if lines else file
         raise TeacherFaultError(
-            f"{where}: the {teacher.role} teacher fails at {which} ({type(found).__name__}: {found}{_media_has(found)}); mend it, or "
-            "leave the clip out of the table"
+            f"{where}: the {teacher.role} teacher fails at {which} ({type(found).__name__}: {found}"
+            f"{_media_has(found)}); mend it, or leave the clip out of the table"
         ) from error
 
 
@@ -162,9 +164,9 @@ def check_shapes(
     if file is None:
         return
     if not isinstance(answers, Sequence) or not all(isinstance(answer, Evidence) for answer in answers):
-        got = [type(one).__name__ for one in answers] if isinstance(answers, Sequence) else [type(answers).__name__]
+        kinds = [type(one).__name__ for one in answers] if isinstance(answers, Sequence) else [type(answers).__name__]
         raise TeacherFaultError(
-            f"{file}: the {teacher.role} teacher must answer a list of Evidence, one a clip, got {got[0]}"
+            f"{file}: the {teacher.role} teacher must answer a list of Evidence, one a clip, got {kinds[0]}"
         )
     if len(answers) != len(clip_ids):
         raise TeacherFaultError(

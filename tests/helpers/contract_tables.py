@@ -1,4 +1,4 @@
-"""The tables of docs/extend.md that say what a method can do and see and what a teacher is shown, made from the code."""
+"""The tables of docs/extend.md that say what a method can do and see and a teacher is shown, made from the code."""
 
 import ast
 import inspect

@@ -97,7 +97,9 @@ def test_a_folder_of_other_evidence_is_refused_and_beside_one_a_new_is_planned(v
     with pytest.raises(ValueError, match=f"evidence of other teachers than this run has: .*{told}.*; give the"):
         check(videos, folder, known=replace(KNOWN, **other))
     if other.keys() & {"decoder", "audio_track"}:
-        with pytest.raises(ValueError, match=r"was decoded with pyav, got decoder=decord|is of the best audio track, got"):
+        with pytest.raises(
+            ValueError, match=r"was decoded with pyav, got decoder=decord|is of the best audio track, got"
+        ):
             plan(videos, store, known=replace(KNOWN, **other))
         return
     found = plan(videos, store, known=replace(KNOWN, **other))
@@ -105,7 +107,9 @@ def test_a_folder_of_other_evidence_is_refused_and_beside_one_a_new_is_planned(v
 
 
 def test_a_plan_refuses_what_the_run_would_refuse_of_a_store(videos, store):
-    with pytest.raises(ValueError, match=r"was harvested with length=clip, got length=whole; give length=clip to resume"):
+    with pytest.raises(
+        ValueError, match=r"was harvested with length=clip, got length=whole; give length=clip to resume"
+    ):
         plan(videos, store, known=replace(KNOWN, length="whole"))
     other = manifest_of(*CLIPS)
     other = replace(other, weak_labels=~other.weak_labels)

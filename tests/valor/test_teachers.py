@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from valor.data.vocabulary import LLP_CLASSES
-from valor.label_harvest.teachers import build as named
-from valor.label_harvest.media.clip import Grid
-from valor.label_harvest.teachers.teacher import LongCaptionError, TeacherUnavailableError
 from valor.label_harvest.harvest import HarvestOptions
+from valor.label_harvest.media.clip import Grid
+from valor.label_harvest.teachers import build as named
+from valor.label_harvest.teachers.teacher import LongCaptionError, TeacherUnavailableError
 from valor.teachers import TeacherChoice, build_teachers, known_store
 
 

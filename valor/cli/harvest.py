@@ -91,12 +91,12 @@ def add(commands: Commands) -> Parser:
     command = new_command(
         commands,
         "harvest",
-        "MANIFEST is a tab-separated table `filename event_labels`, such as AVVP_train.csv. The media of a row is\n"
-        "<filename>.* in --videos or below, or <first 11 characters>.* for names like LLP's (4O9rI-FpqLg_10_20); in a\n"
-        "tar, the member of that key (WebDataset). A further column `path` says where it is instead: below --videos,\n"
-        "absolute, an address, or shard.tar/clip.mp4. Scores and features go to a store under a fingerprint of all\n"
-        "that changes them; thresholds are applied later, by `valor labels`. MANIFEST and --store may be s3:// or gs://\n"
-        "(docs/store.md).\n\n"
+        "MANIFEST is a tab-separated table `filename event_labels`, such as AVVP_train.csv, the columns in any order.\n"
+        "The media of a row is <filename>.* in --videos or below, or <first 11 characters>.* for names like LLP's\n"
+        "(4O9rI-FpqLg_10_20); in a tar, the member of that key (WebDataset). A further column `path` says where it\n"
+        "is instead: below --videos, absolute, an address, or shard.tar/clip.mp4. Scores and features go to a store\n"
+        "under a fingerprint of all that changes them; thresholds are applied later, by `valor labels`. MANIFEST and\n"
+        "--store may be s3:// or gs:// (docs/store.md).\n\n"
         "Run it again to resume, with a longer table to append: whatever ended a run, the store becomes what an\n"
         "undisturbed run had made, to the byte. Ctrl-C ends a run with 130, SIGTERM with 143.\n"
         "A clip gets a status: ok, still, cut (to the ten seconds of --length\n"

@@ -14,11 +14,11 @@ from valor.label_harvest.store.check import merge_stores, repair_store, verify_s
 from valor.label_harvest.store.listing import has_lost_list, lost_list, lost_numbers, lost_shards, read_list
 from valor.label_harvest.store.origins import own_files
 from valor.label_harvest.store.shards import marker_paths
-from valor.label_harvest.store.status import StoreStatus, lacking, prometheus_text, store_status
-from valor.label_harvest.store.store import decoder_of, length_of, track_of
+from valor.label_harvest.store.status import StoreStatus, lacking, prometheus_text, status_before, store_status
+from valor.label_harvest.store.store import NoStoreError, decoder_of, length_of, track_of
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
-from .of_table import add_table, clips_of_table, say_lacking
+from .of_table import add_table, clips_before_store, clips_of_table, say_lacking
 from .options import Parser, any_place
 from .terminal import say
 
@@ -31,7 +31,8 @@ def add(commands: Commands) -> Parser:
     command = new_command(
         commands,
         "store",
-        "show    teachers, decoder, clips by status, size; who is at work and how fast, also while they are\n"
+        "show    teachers, decoder, clips by status, size; who is at work and how fast, also while they are;\n"
+        "        with --manifest also of a store that no run has made yet\n"
         "verify  compares every byte with the checksums, and every array with the statuses; exit code 3 if one is off\n"
         "repair  finishes what was interrupted, gives markers of older versions their checksum, and moves damaged\n"
         "        shards to damaged/; harvest again to make them anew\n"
@@ -118,11 +119,13 @@ def _each(act: Callable[[Place], int], stores: list[Place]) -> int:
 
 def _show(path: Place, cli: argparse.Namespace, shown: list[StoreStatus]) -> int:
     """Print what a store holds and how far it is, without reading its arrays."""
-    clip_ids = clips_of_table(cli.manifest, path)
-    status = store_status(path, clip_ids)
+    clip_ids, status = _status(path, cli.manifest)
     shown.append(status)
     if cli.format == "json":
         say(json.dumps(status.to_dict()))
+        return DONE
+    if not status.manifest:
+        say(f"{path}: no run has made this store yet; {status.left:,} of {status.clips:,} clips of the table left")
         return DONE
     manifest, grid = status.manifest, status.manifest["grid"]
     say(f"{status.folder}")
@@ -157,6 +160,18 @@ def _show(path: Place, cli: argparse.Namespace, shown: list[StoreStatus]) -> int
     for fault in faults:
         say(f"  {fault}")
     return FAILURES_LISTED if faults else DONE
+
+
+def _status(path: Place, table: Place | None) -> tuple[tuple[str, ...] | None, StoreStatus]:
+    """The clips of a table, and how far a store is, also before a run has made it where there is a table."""
+    try:
+        clip_ids = clips_of_table(table, path)
+        return clip_ids, store_status(path, clip_ids)
+    except NoStoreError:
+        if table is None:
+            raise
+        clip_ids = clips_before_store(table)
+        return clip_ids, status_before(path, clip_ids)
 
 
 def _say_runs(status: StoreStatus) -> None:

@@ -48,9 +48,9 @@ def in_own_file(error: Exception) -> str | None:
     """
     if said := next((said for file in LOADED if (said := _placed(error, file.path))), None):
         return said
-    of = type(error.obj) if isinstance(error, AttributeError) else None
-    if of is None or not of.__module__.startswith(OWN_MODULE):
+    if not isinstance(error, AttributeError) or not type(error.obj).__module__.startswith(OWN_MODULE):
         return None
+    of = type(error.obj)
     return f"{getattr(sys.modules.get(of.__module__), '__file__', of.__module__)}: {of.__name__} has no `{error.name}`"
 
 

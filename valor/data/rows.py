@@ -4,7 +4,8 @@ The text is UTF-8, with or without a byte order mark, with any line ends. One se
     Quotes are letters like any other, but around names of classes and cells of these.
     Cells behind the last column are passed over where they are empty, and so are rows of nothing but empty cells: a
     spreadsheet leaves such. A row with fewer cells than columns, or with more that are not empty, is refused.
-    The last column may be called event_label as well. Tables of tags may have further columns with names of their own
+    Columns are known by their names and may stand in any order. That of the classes may be called event_label as well.
+    Tables of tags may have further columns with names of their own
     (of which `path` says where the media of a clip lie, when it is harvested, `seconds` how long it lasts, where the
     clips of a data set are of unlike length, and `audio_tags` and `visual_tags`, which are there together, which of its
     tags are heard and which are seen: each tag is in one of the two or in both);
@@ -104,25 +105,41 @@ def table_rows(path: Place, columns: Sequence[str]) -> Iterator[TableRow]:
     """
     rows = read_rows(path)
     header = _without_empty(next(rows, (0, []))[1], 0)
-    names = ["event_labels" if name == "event_label" else name for name in header]
-    own = all(names) and len({name.strip() for name in names}) == len(names)
-    more = len(names) if columns == WEAK_COLUMNS and own else len(columns)
-    if tuple(names[: len(columns)]) != tuple(columns) or len(names) > more:
+    names = header_names(header)
+    if fault := _header_fault(names, columns):
         raise ValueError(
             f"{path}: expected a tab-separated UTF-8 table with the columns {', '.join(columns)}, "
-            f"got the header {header!r:.200}; is it another kind of file?"
+            f"got the header {header!r:.200} {fault}; is it another kind of file?"
         )
+    places = [names.index(name) for name in columns]
+    least = max(places) + 1
     for line, found in rows:
-        cells = _without_empty(found, len(columns))
+        cells = _without_empty(found, least)
+        clip = cells[places[0]] if places[0] < len(cells) else ""
         if any("\0" in cell for cell in cells):
             yield TableRow(line, tuple(found), f"expected text, got a zero byte in {found!r:.200}; is it damaged?")
-        elif cells[0] and cells[0] != cells[0].strip():
-            yield TableRow(line, tuple(found), f"expected a clip without white space around it, got {cells[0]!r:.200}")
-        elif cells[0] and len(columns) <= len(cells) <= more:
-            yield TableRow(line, (composed(cells[0]), *cells[1 : len(columns)]))
+        elif clip and clip != clip.strip():
+            yield TableRow(line, tuple(found), f"expected a clip without white space around it, got {clip!r:.200}")
+        elif clip and least <= len(cells) <= len(names):
+            yield TableRow(line, (composed(clip), *(cells[place] for place in places[1:])))
         else:
-            hint = "; put a tab behind the clip, also where it has no tags" if len(cells) < len(columns) == 2 else ""
-            yield TableRow(line, tuple(found), f"expected {len(columns)} columns, got {found!r:.200}{hint}")
+            hint = "; put a tab behind the clip, also where it has no tags" if len(cells) < least == 2 else ""
+            yield TableRow(line, tuple(found), f"expected {least} columns, got {found!r:.200}{hint}")
+
+
+def header_names(header: Sequence[str]) -> list[str]:
+    """The names of columns as they are known here; those of a program that says `event_label` are ours."""
+    return ["event_labels" if name == "event_label" else name for name in header]
+
+
+def _header_fault(names: Sequence[str], columns: Sequence[str]) -> str:
+    """What is wrong with the names of columns, or nothing."""
+    if missing := [name for name in columns if name not in names]:
+        return f"without {' and '.join(missing)}"
+    if not all(names) or len({name.strip() for name in names}) < len(names):
+        return "in which a column has no name or two have the same"
+    further = [name for name in names if name not in columns]
+    return f"with {further[0]} besides" if further and tuple(columns) != WEAK_COLUMNS else ""
 
 
 def checked_rows(path: Place, columns: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:

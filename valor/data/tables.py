@@ -44,6 +44,7 @@ from .rows import (
     check_names,
     check_unique,
     checked_rows,
+    header_names,
     plain_seconds,
     read_rows,
     seconds_text,
@@ -361,14 +362,14 @@ def read_modality_tags(
     return found
 
 
-def read_clip_ids(path: Path | str) -> tuple[str, ...]:
+def read_clip_ids(path: Place | str) -> tuple[str, ...]:
     """The clips of a table of tags, whatever its vocabulary.
 
     Raises:
         ValueError: The table is not in that layout.
         FileNotFoundError: There is no such file.
     """
-    return tuple(cells[0] for _, cells in _annotation_rows(Path(path), WEAK_COLUMNS))
+    return tuple(cells[0] for _, cells in _annotation_rows(place_of(path), WEAK_COLUMNS))
 
 
 def read_manifest(path: Place | str, class_names: Sequence[str]) -> HarvestManifest:
@@ -393,11 +394,11 @@ def read_manifest(path: Place | str, class_names: Sequence[str]) -> HarvestManif
 def _column(path: Place, name: str) -> Mapping[str, str]:
     """What a further column of a table of tags says of its clips; nothing where there is no such column."""
     rows = read_rows(path)
-    header = [cell.strip() for cell in next(rows, (0, []))[1]]
-    if name not in header[len(WEAK_COLUMNS) :]:
+    header = header_names([cell.strip() for cell in next(rows, (0, []))[1]])
+    if name not in header:
         return {}
-    column = header.index(name)
-    return {composed(cells[0]): cells[column].strip() if column < len(cells) else "" for _, cells in rows}
+    clip, column = header.index(WEAK_COLUMNS[0]), header.index(name)
+    return {composed(cells[clip]): cells[column].strip() if column < len(cells) else "" for _, cells in rows}
 
 
 def read_event_table(path: Path | str, class_names: Sequence[str]) -> list[tuple[str, int, int, int]]:

@@ -118,7 +118,7 @@ def test_what_a_teacher_lacks_is_named_with_its_file(tmp_path, given, message):
     ("[clip.picture for clip in clips]", JUDGED, r"no attribute 'picture'; a clip has frames, waveform, grid"),
     ("None", JUDGED, r"bright\.py: the visual teacher must answer a list of Evidence, one a clip, got NoneType"),
     ("[clip.frames for clip in clips]", JUDGED, r"must answer a list of Evidence, one a clip, got ndarray"),
-    ("[Evidence({}, np.zeros((1, 1), np.float32))]", f"{{{NAMED}}}", r"the clip a, and its `identity` names no prompts"),
+    ("[Evidence({}, np.zeros((1, 1), np.float32))]", f"{{{NAMED}}}", r"clip a, and its `identity` names no prompts"),
 ])  # fmt: skip
 def test_what_a_teacher_answers_otherwise_is_named_with_its_file(tmp_path, answer, identity, message):
     teachers = [_bright(tmp_path, answer=answer, identity=identity)]

@@ -214,7 +214,9 @@ def test_a_plan_and_the_doctor_refuse_captions_that_tasks_would_refuse(world, tm
     for more in (("--plan",), ()):
         assert told in typed(*world, *more).complaint()
     done = typed("doctor", "--data", tmp_path, "--weights", "demo-audio,demo-visual")
-    assert done.code == 3 and f"captions for demo-visual  {told}" in done.out and "captions for demo-audio" not in done.out
+    assert (
+        done.code == 3 and f"captions for demo-visual  {told}" in done.out and "captions for demo-audio" not in done.out
+    )
 
 
 def test_a_plan_says_which_weights_are_not_here_and_ends_with_three(world, tmp_path, monkeypatch):

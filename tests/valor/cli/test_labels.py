@@ -95,7 +95,7 @@ def test_calibrating_says_what_the_store_lacks_of_a_table(world, tmp_path):
     (tmp_path / "clips.csv").write_text("filename\tevent_labels\nelsewhere\tDog\n")
     given = ("--annotations", world, "--split", "val", "--out", tmp_path / "found.json", "--quiet")
     done = typed("calibrate", world / "store", *given, "--manifest", tmp_path / "clips.csv")
-    assert done.code == 3 and "1 of the 1 clips of the table are in no shard: elsewhere" in done.err
+    assert done.code == 3 and "1 of the 1 clips of the table are in no shard: elsewhere" in done.out
     assert (tmp_path / "found.json").is_file()
     (tmp_path / "p.npz").touch()
     complaint = typed("calibrate", tmp_path / "p.npz", *given, "--manifest", tmp_path / "clips.csv").complaint()
@@ -135,7 +135,7 @@ def test_clips_left_out_are_listed_and_change_the_code(world, tmp_path):
     (tmp_path / "clips.csv").write_text(f"filename\tevent_labels\n{rows}")
     for allowed, code in (("2", 3), ("3", 0), ("75%", 0)):  # of four clips now
         done = typed(*given, "--manifest", tmp_path / "clips.csv", "--allow-failures", allowed)
-        assert done.code == code and "1 of the 4 clips of the table are in no shard: gone; " in done.err
+        assert done.code == code and "1 of the 4 clips of the table are in no shard: gone; " in done.out
 
 
 def test_what_the_files_of_a_store_lack_is_said(world, tmp_path):

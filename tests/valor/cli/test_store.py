@@ -1,5 +1,6 @@
 """`valor store`, and the page that documents its format."""
 
+import json
 import re
 import subprocess
 import sys
@@ -119,7 +120,7 @@ def test_what_a_table_names_and_a_store_lacks_is_said_by_verify_merge_and_show(t
     said = "2 of the 8 clips of the table are in no shard: 02, 06; share 3/4 has not run or not ended"
     for action in (("verify", tmp_path / "store"), ("merge", tmp_path / "store", "--out", tmp_path / "union")):
         done = typed("store", *action, "--manifest", table)
-        assert done.code == 3 and said in done.err
+        assert done.code == 3 and said in done.out and not done.err
         assert typed("store", *action).code == 0
     done = typed("store", "show", tmp_path / "store", "--manifest", table)
     assert done.code == 0 and said in done.out
@@ -129,6 +130,20 @@ def test_what_a_table_names_and_a_store_lacks_is_said_by_verify_merge_and_show(t
     )
     assert (done.code, done.err) == (0, "")
     assert "--manifest is for" in typed("store", "repair", tmp_path / "store", "--manifest", table).complaint()
+
+
+def test_before_a_store_is_made_all_of_a_table_is_left(tmp_path):
+    table = table_of(tmp_path, ["a", "b"])
+    given = ("store", "show", tmp_path / "store", "--manifest", table)
+    found = json.loads(typed(*given, "--format", "json").out)
+    assert found.items() >= {"store": str(tmp_path / "store"), "fingerprint": None, "done": 0, "left": 2}.items()
+    assert "no run has made this store yet; 2 of 2 clips of the table left" in typed(*given).out
+    assert "got none; run the harvest first" in typed("store", "show", tmp_path / "store").complaint()
+    table.write_text(table.read_text().replace("filename", "file"))
+    assert "without filename" in typed(*given).complaint()
+    write_toy_store(tmp_path / "store", {0: [row_of("a")]})
+    table = table_of(tmp_path, ["a", "b"])
+    assert json.loads(typed(*given, "--format", "json").out).keys() == found.keys()
 
 
 def test_where_numbers_do_not_tell_the_share_the_shards_are_named(tmp_path):

@@ -23,6 +23,7 @@ from valor.data.tables import (
     EVENT_TABLES,
     WEAK_TABLES,
     read_clip_ids,
+    read_clip_seconds,
     read_event_table,
     read_manifest,
     read_split,
@@ -253,6 +254,7 @@ SAVED = {
     "one label": lambda text: text.replace("event_labels", "event_label"),
     "spaces around classes": lambda text: text.replace("Speech", " Speech ").replace(",", " , "),
     "a comma too many": lambda text: text.replace("Dog,", "Dog,,"),
+    "columns in another order": lambda text: "\n".join("\t".join(line.split("\t")[::-1]) for line in text.split("\n")),
 }
 
 
@@ -286,7 +288,7 @@ def test_one_answer_however_a_table_was_saved(tmp_path, saved):
         (CLIPS + "\tDog\n", r":5: expected 2 columns, got \['', 'Dog'\]"),
         (
             CLIPS.replace("event_labels", "labels"),
-            r"with the columns filename, event_labels, got the header \['filename",
+            r"with the columns filename, event_labels, got the header \['filename', 'labels'\] without event_labels;",
         ),
         (CLIPS + "d\tWolf\ne\tFox,Dog\n", r":5: unknown class 'Wolf' \(and further on 'Fox'\); known are Dog"),
         (CLIPS + "clip-1\tDog\n", ":5: clip 'clip-1' stands here a second time"),
@@ -305,8 +307,22 @@ def test_a_table_of_tags_may_have_more_columns_and_one_of_events_may_not(tmp_pat
     more = CLIPS.replace("labels\n", "labels\tnote\n").replace("Speech\n", "Speech\tseen\n")
     assert read_weak_table(plain(tmp_path / "more.csv", more), CLASSES)[0] == ("clip-1", "clip-2", "clip-3")
     both = EVENTS.replace("labels\n", "labels\tmodality\n").replace("Speech\n", "Speech\tvisual\n")
-    with pytest.raises(ValueError, match="with the columns filename, onset, offset, event_labels, got the header"):
+    with pytest.raises(
+        ValueError, match="with the columns filename, onset, offset, event_labels, got the header .* with modality bes"
+    ):
         read_event_table(plain(tmp_path / "both.tsv", both), CLASSES)
+    twice = CLIPS.replace("labels\n", "labels\tevent_label\n")
+    with pytest.raises(ValueError, match=r"in which a column has no name or two have the same; is it"):
+        read_weak_table(plain(tmp_path / "twice.csv", twice), CLASSES)
+
+
+def test_further_columns_may_stand_anywhere(tmp_path):
+    text = "path\tfilename\tseconds\tevent_labels\na.mp4\tclip-1\t3\tDog\n\tclip-2\t4\t\n"
+    path = plain(tmp_path / "AVVP_train.csv", text)
+    manifest = read_manifest(path, CLASSES)
+    assert (manifest.clip_ids, manifest.paths) == (("clip-1", "clip-2"), ("a.mp4", ""))
+    assert manifest.weak_labels.sum(axis=1).tolist() == [1, 0]
+    assert read_clip_seconds(path, manifest.clip_ids).tolist() == [3, 4]
 
 
 def test_a_manifest_names_what_is_wrong_with_it(tmp_path):
