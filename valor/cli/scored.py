@@ -207,7 +207,7 @@ def _classes_of(path: Path) -> tuple[str, ...] | None:
 def read_system(typed: str | Path, cli: argparse.Namespace, split: Split) -> "ScoredSystem":
     """Read or, for a run folder, make predictions, decide and score them; typed as PATH or NAME=PATH."""
     from valor.data.provenance import of_folder
-    from valor.scoring.compare import FLATTERED, UNCHECKED
+    from valor.scoring.compare import FLATTERED
     from valor.scoring.system import score_system
     from valor.training.facts import facts_beside
     from valor.training.run_folder import BEST, refuse_several_seeds
@@ -242,20 +242,24 @@ def read_system(typed: str | Path, cli: argparse.Namespace, split: Split) -> "Sc
     report = system.report | facts.to_json()
     if calibration is not None and calibration.was_found_on(split):
         report[FLATTERED] = True
-    if (cli.annotations / JOURNAL).is_file():
-        from valor.viewer.corrections import not_in_tables, read_journal
+    system = replace(system, report=report)
+    return _against_corrections(system, cli) if (cli.annotations / JOURNAL).is_file() else system
 
-        saved, scored = read_journal(cli.annotations / JOURNAL), set(predictions.clip_ids) & set(split.clip_ids)
-        if lost := not_in_tables(cli.annotations, saved):
-            say(
-                f"note: {len(lost):,} corrected clips are in no table of {cli.annotations} and so not scored "
-                f"({some_of(lost)}); open the corrections once more with `valor view`, which writes them",
-                file=sys.stderr,
-            )
-        unchecked = frozenset(clip_id for clip_id in scored & set(saved) if not saved[clip_id].checked)
-        report[UNCHECKED] = len(unchecked)
-        system = replace(system, unchecked=unchecked)
-    return replace(system, report=report)
+
+def _against_corrections(system: "ScoredSystem", cli: argparse.Namespace) -> "ScoredSystem":
+    """What was scored against corrections, with the clips of them that nobody checked; says which are in no table."""
+    from valor.scoring.compare import UNCHECKED
+    from valor.viewer.corrections import not_in_tables, read_journal
+
+    saved = read_journal(cli.annotations / JOURNAL)
+    if lost := not_in_tables(cli.annotations, saved):
+        say(
+            f"note: {len(lost):,} corrected clips are in no table of {cli.annotations} and so not scored "
+            f"({some_of(lost)}); open the corrections once more with `valor view`, which writes them",
+            file=sys.stderr,
+        )
+    unchecked = frozenset(one for one in system.predictions.clip_ids if one in saved and not saved[one].checked)
+    return replace(system, report=system.report | {UNCHECKED: len(unchecked)}, unchecked=unchecked)
 
 
 def read_seeds(typed: str | Path, cli: argparse.Namespace, split: Split) -> "ScoredSeeds":
