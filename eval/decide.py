@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from .counts import check_marks
-from .events import MODALITIES, BoolArray, Float64Array, FloatArray
+from .events import MODALITIES, BoolArray, Float64Array, FloatArray, as_array
 
 GATES = ("clip", "modality", "none")
 """What a class must pass besides the segment threshold."""
@@ -310,6 +310,9 @@ def decide(
         >>> decide(segment_probs, clip_probs=np.array([[0.5, 0.4]])).tolist()
         [[[[True, False]]]]
     """
+    segment_probs = as_array(segment_probs)
+    clip_probs = None if clip_probs is None else as_array(clip_probs)
+    modality_probs = None if modality_probs is None else as_array(modality_probs)
     check_probs("segment_probs", segment_probs, ("clips", "segments", "modalities", "classes"))
     limits = spread_thresholds("segment_threshold", options.segment_threshold, segment_probs.shape[2:])
     how = comparisons(options, segment_probs.shape[2])

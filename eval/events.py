@@ -59,15 +59,27 @@ def plain_marks(marks: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return plain
 
 
+def as_array(given: Any) -> npt.NDArray[Any]:  # noqa: ANN401
+    """A tensor of any device as an array, with or without a gradient; anything else as NumPy reads it.
+
+    Floats that NumPy has not, such as bfloat16, become float32.
+    """
+    if not hasattr(given, "detach"):
+        return np.asarray(given)
+    plain = given.detach().cpu()
+    known = str(plain.dtype) in ("torch.float16", "torch.float32", "torch.float64")
+    return np.asarray(plain.float() if plain.is_floating_point() and not known else plain)
+
+
 def as_marks(marks: npt.ArrayLike) -> npt.NDArray[Any]:
-    """Whole numbers that are all 0 or 1 as bool; anything else as it is.
+    """Numbers that are all 0 or 1 as bool, of an array or a tensor; anything else as it is.
 
     Example:
-        >>> as_marks([0, 1]).tolist(), as_marks([0, 255]).tolist()
-        ([False, True], [0, 255])
+        >>> as_marks([0, 1]).tolist(), as_marks([0.0, 1.0]).tolist(), as_marks([0, 255]).tolist()
+        ([False, True], [False, True], [0, 255])
     """
-    held = np.asarray(marks)
-    if held.dtype.kind not in "iu" or not held.size or held.min() < 0 or held.max() > 1:
+    held = as_array(marks)
+    if held.dtype.kind not in "iuf" or not held.size or not ((held == 0) | (held == 1)).all():
         return held
     return held.astype(np.bool_)
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .events import BoolArray, Float64Array
+from .decide import check_probs
+from .events import BoolArray, Float64Array, as_array
 from .scores import LEVELS, PER_CLIP, Scores, score
 
 _ONE_AT_A_TIME = RLock()
@@ -36,9 +37,19 @@ class RunningScores:
         (100.0, 6)
     """
 
-    def __init__(self, *, min_iou: float = 0.5) -> None:
-        """Begin without a clip; `min_iou` is as in `score`."""
-        self.min_iou = min_iou
+    def __init__(self, *, min_iou: float = 0.5, threshold: float | None = None) -> None:
+        """Begin without a clip.
+
+        Args:
+            min_iou: As in `score`.
+            threshold: Probabilities of segments from here on count as marks; there is no gate. None takes marks alone.
+
+        Raises:
+            ValueError: The threshold is outside 0..1.
+        """
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise ValueError(f"threshold must be in 0..1, got {threshold}; of logits take the sigmoid first")
+        self.min_iou, self.threshold = min_iou, threshold
         self._blocks: list[Float64Array] = []
         self._named: dict[str, Float64Array] = {}
 
@@ -53,8 +64,9 @@ class RunningScores:
         """Score some clips and keep their values.
 
         Args:
-            predicted: bool [B, T, M=2, C], or anything NumPy makes such an array of, such as a tensor on the CPU.
-            truth: bool [B, T, M=2, C], the annotated segments.
+            predicted: bool [B, T, M=2, C], an array or a tensor; numbers that are all 0 or 1 count as marks. With a
+                threshold also float, probabilities.
+            truth: bool [B, T, M=2, C], the annotated segments, likewise 0 and 1.
             valid: bool [B, T], True where a segment exists; None for clips of one length.
             clip_ids: B names; given for all batches or for none.
 
@@ -62,9 +74,11 @@ class RunningScores:
             ValueError: The arrays do not belong together, names come for some batches alone, or a clip came before with
                 other values. Nothing is kept then.
         """
-        ours, true = np.asarray(predicted), np.asarray(truth)
-        there = None if valid is None else np.asarray(valid)
-        values = score(ours, true, valid=there, min_iou=self.min_iou).per_clip
+        ours = as_array(predicted)
+        if self.threshold is not None and ours.dtype.kind == "f":
+            check_probs("predicted", ours, ("clips", "segments", "modalities", "classes"))
+            ours = ours >= self.threshold
+        values = score(ours, truth, valid=valid, min_iou=self.min_iou).per_clip
         if clip_ids is not None and (isinstance(clip_ids, str) or len(clip_ids) != len(ours)):
             raise ValueError(f"clip_ids must name the {len(ours)} clips of the batch, got {len(clip_ids)} names")
         with _ONE_AT_A_TIME:
@@ -81,8 +95,8 @@ class RunningScores:
             others: Of other processes or loaders, or their `state`.
 
         Raises:
-            ValueError: They count events by another overlap, one has names and another none, or a clip has other values
-                there. Nothing is taken then.
+            ValueError: They count events by another overlap or mark by another threshold, one has names and another
+                none, or a clip has other values there. Nothing is taken then.
         """
         states = [other.state if isinstance(other, RunningScores) else other for other in others]
         with _ONE_AT_A_TIME:
@@ -121,7 +135,8 @@ class RunningScores:
         """What `merge` takes: plain arrays, to be sent from one process to another (`all_gather_object`, a pipe)."""
         with _ONE_AT_A_TIME:
             values = self._values if len(self) else np.empty((0, len(LEVELS), len(PER_CLIP)))
-            return {"min_iou": self.min_iou, "clip_ids": list(self._named) or None, "per_clip": values}
+            rule = {"min_iou": self.min_iou, "threshold": self.threshold}
+            return {**rule, "clip_ids": list(self._named) or None, "per_clip": values}
 
     def __len__(self) -> int:
         """How many clips there are."""
@@ -129,15 +144,19 @@ class RunningScores:
 
     def __repr__(self) -> str:
         """How far it is."""
-        return f"RunningScores of {len(self):,} clips" + f", min_iou {self.min_iou:g}" * (self.min_iou != 0.5)
+        said = f"RunningScores of {len(self):,} clips" + f", min_iou {self.min_iou:g}" * (self.min_iou != 0.5)
+        return said if self.threshold is None else f"{said}, threshold {self.threshold:g}"
 
     def _with(self, states: Sequence[dict[str, Any]]) -> "RunningScores":
         """What this has gathered and what others have, as another one."""
-        whole = RunningScores(min_iou=self.min_iou)
+        whole = RunningScores(min_iou=self.min_iou, threshold=self.threshold)
         whole._blocks, whole._named = list(self._blocks), dict(self._named)
         for state in states:
-            if state["min_iou"] != self.min_iou:
-                raise ValueError(f"min_iou must be {self.min_iou} as here, got {state['min_iou']}; gather them apart")
+            for name in ("min_iou", "threshold"):
+                if state.get(name) != getattr(self, name):
+                    raise ValueError(
+                        f"{name} must be {getattr(self, name)} as here, got {state.get(name)}; gather them apart"
+                    )
             values = np.asarray(state["per_clip"], np.float64)
             if values.shape[1:] != (len(LEVELS), len(PER_CLIP)):
                 raise ValueError(

@@ -158,8 +158,8 @@ def score(predicted: BoolArray, truth: BoolArray, *, valid: BoolArray | None = N
     """Score the decisions of a parser against the truth: the ten F-scores.
 
     Args:
-        predicted: bool [N, T, M=2, C], True where the parser marks a segment; modalities (audio, visual). An array, or
-            what NumPy makes one of, such as a tensor on the CPU; whole numbers 0 and 1 count as marks.
+        predicted: bool [N, T, M=2, C], True where the parser marks a segment; modalities (audio, visual). An array or
+            a tensor; numbers that are all 0 or 1 count as marks.
         truth: bool [N, T, M=2, C], the annotated segments, same axes.
         valid: bool [N, T], True where a segment exists; None for clips of one length.
         min_iou: the overlap an event needs to be found, from 0.5 to 1.

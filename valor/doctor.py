@@ -53,6 +53,8 @@ class Finding:
     found: str
     remedy: str = ""
     """What to do about it; empty when there is nothing to do."""
+    table: str = ""
+    """More of it in lines, what to do about each among them."""
 
 
 def examine(data: Path | None = None) -> list[Finding]:
@@ -260,7 +262,7 @@ def _recipes(folder: Path, dataset: DataSet) -> list[Finding]:
     if dataset.name != LLP.name:
         return []
     try:
-        from valor.training.missing import missing_parts
+        from valor.training.missing import missing_parts, missing_table
         from valor.training.recipes import RECIPES
 
         names = dataset.names_in(folder)
@@ -269,10 +271,11 @@ def _recipes(folder: Path, dataset: DataSet) -> list[Finding]:
         return [Finding("note", "recipes", f"cannot be looked at: {error}")]
     found = []
     for name, parts in lacking.items():
-        of = ", ".join(f"{part.what} of {part.missing:,} {part.split} clips" for part in parts)
-        remedies = "; ".join(dict.fromkeys(part.remedy for part in parts))
-        state, said = ("note", f"lacks {of}") if parts else ("ok", "has its features and pseudo labels")
-        found.append(Finding(state, f"recipe {name}", said, remedies))
+        if not parts:
+            found.append(Finding("ok", f"recipe {name}", "has its features and pseudo labels"))
+            continue
+        what = ", ".join(dict.fromkeys(part.what for part in parts))
+        found.append(Finding("note", f"recipe {name}", f"lacks {what}", table=missing_table(parts)))
     return found
 
 

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 _LINE = 0.165
 """Inches of height of a line."""
 
+_REACH = 0.5
+"""How far thin lines may widen an axis at each end, as a share of all else in it; longer ones end in arrows. Over few
+seeds they are many times as long as the differences."""
+
 _HEAD = 1.15
 """Lines a group title takes, the space above it included."""
 
@@ -46,8 +50,6 @@ class DotPanel:
 
     rows: Sequence[DotRow]
     """From top to bottom; those of a group next to one another."""
-    lowest: float | None = None
-    """Rows below this are drawn as arrows at the left edge, so that one very bad row does not squeeze all others."""
 
 
 def dots_figure(
@@ -62,7 +64,8 @@ def dots_figure(
 ) -> "Figure":
     """Draw variants below each other: a dot with two intervals, and a line at zero for what they are compared with.
 
-    A dot is filled where every interval leaves zero out, and hollow where one does not.
+    A dot is filled where every interval leaves zero out, and hollow where one does not. Dots, thick lines and single
+    measurements are whole; thin lines that are far longer are cut at the edges, where an arrow says so.
 
     Args:
         panels: the variants; each panel has a scale of its own, so that small differences can be seen beside large.
@@ -102,52 +105,45 @@ def _draw_panel(
     axes: "Axes", panel: DotPanel, groups: Sequence[tuple[str, list[DotRow]]], fills: dict[str, str], colours: Theme
 ) -> None:
     """Draw the rows of a panel under the titles of their groups."""
-    left = _set_limits(axes, panel)
+    edges = _set_limits(axes, panel)
     y, ticks = -0.15, []
     for name, rows in groups:
         y += _HEAD
         write_beside(axes, name, (0, y - 0.8), -4, colours, size=7.5, bold=True)
         for row in rows:
-            _draw_row(axes, row, y, fills[name], colours, left)
+            _draw_row(axes, row, y, fills[name], colours, edges)
             write_beside(axes, f"{row.value:+.1f}", (1, y), 22, colours, size=7)
             ticks.append((y, row.name))
             y += 1
     _frame(axes, ticks, y, colours)
 
 
-def _set_limits(axes: "Axes", panel: DotPanel) -> float:
-    """Make room for every interval and for zero; returns where the left edge is."""
-    ends = [end for row in panel.rows for end in (*row.inner, *(row.outer or ()), *row.points)]
-    left: float = min(ends) if panel.lowest is None else max(min(ends), panel.lowest)
-    left, right = min(left, 0.0), max(*ends, 0.0)
+def _set_limits(axes: "Axes", panel: DotPanel) -> tuple[float, float]:
+    """Make room for all but very long thin lines, and for zero; returns where these end."""
+    whole = [0.0, *(end for row in panel.rows for end in (row.value, *row.inner, *row.points))]
+    thin = [end for row in panel.rows for end in row.outer or ()]
+    low, high = min(whole), max(whole)
+    room = _REACH * (high - low)
+    left, right = max(min([low, *thin]), low - room), min(max([high, *thin]), high + room)
     margin = 0.03 * (right - left) or 1.0
     axes.set_xlim(left - margin, right + margin)
-    return left
+    return left, right
 
 
-def _draw_row(axes: "Axes", row: DotRow, y: float, colour: str, colours: Theme, left: float) -> None:
-    """Draw one variant: thin line, thick line, single points, dot; or an arrow where it lies beyond the left edge."""
-    if row.value < left:
-        arrow = {"arrowstyle": "-|>", "color": colour, "linewidth": 1.4, "shrinkA": 0, "shrinkB": 0}
-        axes.annotate("", (left, y), xytext=(16, 0), textcoords="offset points", arrowprops=arrow)
-        return
+def _draw_row(axes: "Axes", row: DotRow, y: float, colour: str, colours: Theme, edges: tuple[float, float]) -> None:
+    """Draw one variant: thin line as far as the edges, thick line, single points, dot."""
     if row.outer is not None:
-        outer = [end for end in row.outer if end >= left]  # a bar at an end that is there
-        axes.plot(_from(left, row.outer), (y, y), color=colours.ink, linewidth=0.8, solid_capstyle="butt", zorder=4)
-        axes.plot(outer, [y] * len(outer), "|", color=colours.ink, markersize=5.5, markeredgewidth=0.8, zorder=4)
-    if min(*row.inner, *(row.outer or ())) < left:  # goes on beyond the edge
-        axes.plot(left, y, "<", color=colours.ink, markersize=4.5, markeredgewidth=0, zorder=4)
-    axes.plot(_from(left, row.inner), (y, y), color=colour, linewidth=3.2, solid_capstyle="butt", zorder=3)
+        ends = [min(max(end, edges[0]), edges[1]) for end in row.outer]
+        axes.plot(ends, (y, y), color=colours.ink, linewidth=0.8, solid_capstyle="butt", zorder=4)
+        for end, shown, arrow in zip(row.outer, ends, "<>", strict=True):  # a bar at an end that is there
+            mark = "|" if end == shown else arrow
+            axes.plot(shown, y, mark, color=colours.ink, markersize=5.5, markeredgewidth=0.8, zorder=4)
+    axes.plot(row.inner, (y, y), color=colour, linewidth=3.2, solid_capstyle="butt", zorder=3)
     axes.plot(
         row.points, [y + 0.32] * len(row.points), "o", color=colours.quiet, markersize=1.8, markeredgewidth=0, zorder=4
     )
     face = colour if row.is_clear else colours.paper
     axes.plot(row.value, y, "o", color=colour, markerfacecolor=face, markersize=5.5, markeredgewidth=1.3, zorder=5)
-
-
-def _from(left: float, ends: tuple[float, float]) -> tuple[float, float]:
-    """An interval as far as it is drawn: one that goes on beyond the edge ends at its arrow, before the name."""
-    return max(ends[0], left), max(ends[1], left)
 
 
 def _frame(axes: "Axes", ticks: Sequence[tuple[float, str]], bottom: float, colours: Theme) -> None:

@@ -223,8 +223,8 @@ def add_legend(figure: "Figure", handles: "Sequence[Artist]", title: str | None,
     inches = fmean(0.5 + 0.065 * len(str(handle.get_label())) for handle in handles)
     columns = max(1, min(int(figure.get_figwidth() / inches), len(handles)))
     title = title and textwrap.fill(title, int(figure.get_figwidth() / 0.085))
-    lines = ceil(len(handles) / columns) + (title.count("\n") if title else 0)
-    figure.set_figheight(figure.get_figheight() + LINE * (lines - 1))
+    lines = ceil(len(handles) / columns) + (title.count("\n") + 1 if title else 0)
+    figure.set_figheight(figure.get_figheight() + LINE * (lines - 2))  # which has room for two
     figure.legend(
         handles=handles,
         loc="outside upper left",

@@ -36,6 +36,28 @@ def test_batches_are_the_whole(named, min_iou):
     assert score(PREDICTED, TRUTH).event != score(PREDICTED, TRUTH, min_iou=0.9).event
 
 
+def test_floats_of_zero_and_one_are_marks_and_others_need_a_threshold():
+    whole = score(PREDICTED, TRUTH)
+    running = RunningScores()
+    running.update(PREDICTED.astype(np.float32), TRUTH.astype(float))
+    assert same(running.compute(), whole)
+    probs = np.where(PREDICTED, 0.4, 0.39)
+    with pytest.raises(ValueError, match="decide"):
+        running.update(probs, TRUTH)
+    running = RunningScores(threshold=0.4)
+    running.update(probs[:20], TRUTH[:20])
+    other = RunningScores(threshold=0.4)
+    other.update(PREDICTED[20:], TRUTH[20:])
+    running.merge(other.state)
+    assert same(running.compute(), whole) and repr(running) == "RunningScores of 41 clips, threshold 0.4"
+    with pytest.raises(ValueError, match=r"threshold must be 0\.4 as here, got None"):
+        running.merge(gathered(BATCHES, named=False))
+    with pytest.raises(ValueError, match=r"predicted must be probabilities in 0\.\.1, got 3"):
+        running.update(np.where(PREDICTED, 3.0, -3.0), TRUTH)
+    with pytest.raises(ValueError, match=r"threshold must be in 0\.\.1, got 3"):
+        RunningScores(threshold=3)
+
+
 def test_processes_that_repeat_clips_give_the_whole():
     """Two processes that take turns, the shorter one padded with the first clip, as torch's sampler does."""
     first, second = gathered([range(0, 41, 2)]), gathered([[*range(1, 41, 2), 0]])
@@ -88,7 +110,7 @@ def test_clips_of_unlike_length_come_in_batches_of_their_own():
         (lambda it: it.update(PREDICTED[:2], TRUTH[:2], clip_ids=["clip0"]), "name the 2 clips"),
         (lambda it: it.update(~TRUTH[:1], TRUTH[:1], clip_ids=["clip0"]), "clip0: came before with other values"),
         (lambda it: it.update(PREDICTED[:2], TRUTH[:2], clip_ids=["a", "a"]), "a: is twice in the batch"),
-        (lambda it: it.update(PREDICTED[:1].astype(float), TRUTH[:1], clip_ids=["a"]), "bool"),
+        (lambda it: it.update(PREDICTED[:1] * 0.7, TRUTH[:1], clip_ids=["a"]), "bool"),
         (lambda it: it.merge(gathered([[9]], min_iou=0.7)), "min_iou must be 0.5 as here, got 0.7"),
         (lambda it: it.merge(gathered([[9]]), gathered([[10]], named=False)), "for all clips or for none"),
         (lambda it: it.merge({**it.state, "per_clip": np.ones((2, 3))}), "give the state of a RunningScores"),

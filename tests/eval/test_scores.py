@@ -167,7 +167,7 @@ def test_the_modality_axis_must_be_audio_and_visual(shape):
 
 def test_probabilities_are_refused():
     with pytest.raises(ValueError, match="turn probabilities into decisions"):
-        score(np.zeros((2, 10, 2, 25)), np.zeros((2, 10, 2, 25), dtype=bool))
+        score(np.full((2, 10, 2, 25), 0.5), np.zeros((2, 10, 2, 25), dtype=bool))
 
 
 def test_no_clips_and_empty_clips_are_refused():

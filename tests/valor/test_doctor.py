@@ -160,8 +160,14 @@ def test_what_recipes_lack_is_named_whole_with_what_gets_each(data):
     found = by_subject(examine(data))
     for recipe, kind in (("valor", "vggish"), ("valor++", "r2plus1d")):
         lacking = found[f"recipe {recipe}"]
-        assert lacking.state == "note" and f"{kind} of 1 train clips" in lacking.found
-        assert "labels of 1 train clips" in lacking.found and "labels" in lacking.remedy
+        assert lacking.state == "note" and lacking.found.startswith("lacks ") and kind in lacking.found
+        rows = [line.split() for line in lacking.table.splitlines()]
+        assert [kind, "train", "1", "1"] in rows and ["labels", "train", "1", "1"] in rows
+        assert re.search(r"^labels: `valor (download )?labels", lacking.table, re.MULTILINE)
+    lines = typed("doctor", "--data", data).out.splitlines()
+    first = next(n for n, line in enumerate(lines) if line.split()[:3] == ["note", "recipe", "valor"])
+    assert lines[first].split()[3:5] == ["lacks", "vggish,"]
+    assert lines[first + 1].split() == ["missing", "split", "clips", "without"]
 
 
 def test_tables_that_are_missing_or_damaged(data):
@@ -190,7 +196,8 @@ def test_the_command_lists_findings_and_ends_well_where_nothing_is_missing(data)
     assert lines[-1] == "all that is needed is here; try: valor demo"
     assert re.search(r"^ok +train annotations +1 clips$", done.out, re.MULTILINE)
     assert re.search(r"^note +features vggish +0 files  -> expected in ", done.out, re.MULTILINE)
-    assert len(lines) == len(examine(data)) + 2
+    found = examine(data)
+    assert len(lines) == len(found) + sum(len(one.table.splitlines()) for one in found) + 2
 
 
 def test_the_command_counts_what_is_missing_and_says_so_in_its_code(data, monkeypatch):

@@ -19,8 +19,9 @@ from tests.conftest import ROOT
 from tests.helpers.toy_line import write_tables, write_videos
 from tests.helpers.toy_scores import write_toy_scores
 from tests.helpers.toy_viewer import toy_document
-from valor.data.predictions import Predictions
+from valor.data.predictions import Predictions, decisions
 from valor.eval import scores as eval_scores
+from valor.eval.decide import decide
 from valor.eval.intervals import compare as compare_scores
 from valor.eval.intervals import seed_interval
 from valor.viewer.corrections import Corrections
@@ -232,6 +233,33 @@ def test_tensors_are_scored_as_arrays_are():
     tensors = torch.from_numpy(marks), torch.from_numpy(truth)
     assert valor.score(*tensors) == valor.score(marks, truth) == valor.score(marks, tensors[1])
     assert eval_scores.score(*tensors).segment.audio == valor.score(marks, truth).segment.audio < 100
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_tensors_are_taken_wherever_arrays_are(kind):
+    random = np.random.default_rng(3)
+    ids, names, truth = ("a", "b"), ("x", "y", "z"), random.random((2, 10, 2, 3)) < 0.4
+    probs, clip_probs = (random.integers(0, 5, shape) / 4 for shape in (truth.shape, (2, 3)))  # bfloat16 has them all
+    given = torch.tensor(probs, dtype=kind, requires_grad=True)
+    gate, true = torch.tensor(clip_probs, dtype=kind), torch.tensor(truth).to(kind)
+    expected = valor.score(probs, truth, clip_probs=clip_probs)
+    assert valor.score(given, true, clip_probs=gate).segment == expected.segment
+    held = valor.Predictions(clip_ids=ids, class_names=names, segment_probs=given, clip_probs=gate)
+    assert valor.score(decisions(held)[0], true).segment == expected.segment
+    assert np.array_equal(decide(given, clip_probs=gate), decisions(held)[0])
+    marked = valor.Predictions(clip_ids=ids, class_names=names, predicted=true, valid=torch.ones(2, 10).to(kind))
+    assert np.array_equal(marked.predicted, truth) and marked.valid.all()
+    assert marked.plot("a", beside={"truth": true}) is not None
+    assert np.array_equal(valor.PseudoLabels(ids, names, given).labels, probs)
+    running = valor.RunningScores(threshold=0.5)
+    running.update(given, true)
+    assert running.compute().segment == valor.score(probs >= 0.5, truth).segment
+
+
+def test_a_split_without_truth_is_refused_before_the_shape_of_an_array(tmp_path):
+    toy = write_toy_scores(tmp_path)
+    with pytest.raises(ValueError, match="the split 'train' has no dense truth"):
+        valor.score(np.zeros((1, 10, 2, 25), bool), toy.data, split="train")
 
 
 def test_an_array_beside_tables_is_in_their_order(tmp_path):

@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from textwrap import indent
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
 from .options import Parser, typed_words
@@ -47,6 +48,8 @@ def run(cli: argparse.Namespace) -> int:
     for finding in findings:
         remedy = f"  -> {typed_words(finding.remedy, WORDS)}" if finding.remedy else ""
         say(f"{finding.state:8s}{finding.subject:26s}{finding.found}{remedy}")
+        if finding.table:
+            say(indent(typed_words(finding.table, WORDS), " " * 8))
     missing = [finding for finding in findings if finding.state == "missing"]
     if not missing:
         alone = any(finding.subject == SCORES_ONLY for finding in findings)

@@ -59,7 +59,7 @@ def add(commands: Commands) -> Parser:
         kind.add_argument(
             "--title",
             metavar="TEXT",
-            help="line above the figure (says what is shown; of which world and split stands behind it)",
+            help="line above the figure, none for '' (says what is shown; of which world and split stands behind it)",
         )
         add_shared(kind, "device", "threads", "own_files")
         add_shared(kind, *ALWAYS, default=argparse.SUPPRESS)
@@ -87,7 +87,12 @@ def _timeline(kinds: Commands) -> Parser:
         "--videos videos",
     )
     _systems(kind, several=True)
-    kind.add_argument("--clip", required=True, metavar="ID", help="whole name of the clip")
+    kind.add_argument(
+        "--clip",
+        required=True,
+        metavar="ID",
+        help="whole name of the clip, or typical: one with two tags, scored about as all clips are on average",
+    )
     kind.add_argument("--videos", type=Path, metavar="DIR", help="media files, for frames and waveform on top")
     return kind
 

@@ -117,7 +117,7 @@ def read_truth(cli: argparse.Namespace, scored: str | Path | None = None, *, den
     """
     dataset = dataset_of(cli.annotations)
     if cli.split is None:
-        cli.split = _only_split(dataset, cli.annotations)
+        cli.split = _only_split(dataset, cli.annotations, dense=dense)
     names = dataset.names_in(cli.annotations, cli.classes)
     whole = dataset.read_split(cli.annotations, cli.split, names, truth_version=cli.truth)
     if dense and whole.truth is None:
@@ -146,13 +146,14 @@ def read_truth(cli: argparse.Namespace, scored: str | Path | None = None, *, den
     return longer.read_split(cli.annotations, cli.split, names, truth_version=whole.truth_version)
 
 
-def _only_split(dataset: DataSet, folder: Path) -> str:
-    """The split whose table is there alone."""
+def _only_split(dataset: DataSet, folder: Path, *, dense: bool) -> str:
+    """The split whose table is there alone, of those with dense annotations where these are needed."""
+    known = [split for split in dataset.splits if split in dataset.annotated or not dense]
     there = [split for split, name in dataset.layout.tags.items() if (folder / name).is_file()]
     if len(there) == 1:
         return there[0]
-    known = " or ".join(there or dataset.splits)
-    raise ValueError(f"--split must say which split of {folder} was predicted, {known}, got none")
+    offered = " or ".join([split for split in there if split in known] or known)
+    raise ValueError(f"--split must say which split of {folder} was predicted, {offered}, got none")
 
 
 def _segments_of(scored: str | Path | None, cli: argparse.Namespace, names: tuple[str, ...]) -> int | None:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from valor.eval.events import MODALITIES, event_frame, plain_marks
+from valor.eval.events import MODALITIES, as_array, event_frame, plain_marks
 from valor.label_harvest.arrays import read_npz
 from valor.label_harvest.disk import file_sha256, replaced
 from valor.label_harvest.places.place import stands
@@ -146,7 +146,8 @@ class PseudoLabels:
 
     def __post_init__(self) -> None:
         """Refuse arrays that are not one label per clip, segment, modality and class."""
-        object.__setattr__(self, "labels", plain_marks(self.labels))
+        object.__setattr__(self, "labels", plain_marks(as_array(self.labels)))
+        object.__setattr__(self, "segments", None if self.segments is None else as_array(self.segments))
         object.__setattr__(self, "clip_ids", tuple(map(composed, self.clip_ids)))
         expected = (len(self.clip_ids), len(MODALITIES), len(self.class_names))
         shape = self.labels.shape

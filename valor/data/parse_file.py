@@ -195,7 +195,7 @@ class Parse:
         """Draw what is audible and visible, with what was seen and heard above it where that is given.
 
         Args:
-            title: A line above; name and length of the media unless given.
+            title: A line above, none for ""; name and length of the media unless given.
             style: Width, theme and colours; None for a wide light figure.
             frames: uint8 [K, H, W, 3], thumbnails of K equal parts of the media.
             spectrogram: float32 [bands, columns] in dB.
@@ -223,7 +223,9 @@ class Parse:
         name = self.media.name if len(self.media.name) <= 70 else f"{self.media.name[:45]}...{self.media.name[-20:]}"
         name = "".join(letter if letter.isprintable() else " " for letter in name)
         name = name.replace("$", r"\$")  # dollar signs would begin a formula
-        return parse_figure(drawn, title=title or f"{name}, {length}{unit}", style=style or ON_SCREEN)
+        return parse_figure(
+            drawn, title=f"{name}, {length}{unit}" if title is None else title, style=style or ON_SCREEN
+        )
 
     def save(self, path: Path | str) -> None:
         """Write it by the ending of the name: everything as .json, the picture as .png, .svg or .pdf.

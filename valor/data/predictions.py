@@ -31,7 +31,7 @@ import numpy as np
 
 from valor.eval.decide import PostProcessing, check_probs, decide
 from valor.eval.detection import Detections
-from valor.eval.events import MODALITIES, BoolArray, FloatArray, as_marks, event_frame, plain_marks
+from valor.eval.events import MODALITIES, BoolArray, FloatArray, as_array, as_marks, event_frame, plain_marks
 from valor.eval.metrics import Judged, figures_of
 from valor.eval.scores import Scores, score
 from valor.label_harvest.arrays import npz_names, read_npz
@@ -107,14 +107,14 @@ class Predictions:
             held = " and ".join(name for name in ARRAYS if getattr(self, name) is not None) or "neither"
             raise ValueError(f"predictions need either predicted or segment_probs, got {held}")
         sizes = {"clips": len(self.clip_ids), "modalities": len(MODALITIES), "classes": len(self.class_names)}
-        main = self.predicted if self.predicted is not None else self.segment_probs
+        for name in ARRAYS:
+            if (given := getattr(self, name)) is not None:
+                array = plain_marks(as_marks(given)) if name in ("predicted", "valid") else as_array(given)
+                object.__setattr__(self, name, array)
+        main = self.segment_probs if self.predicted is None else self.predicted
         sizes["segments"] = main.shape[1] if main is not None and main.ndim > 1 else 0
-        for name in ("predicted", "valid"):
-            if isinstance(array := getattr(self, name), np.ndarray):
-                object.__setattr__(self, name, plain_marks(as_marks(array)))
         for name, axes in ARRAYS.items():
-            array = getattr(self, name)
-            if array is not None:
+            if (array := getattr(self, name)) is not None:
                 _check_array(name, array, {axis: sizes[axis] for axis in axes})
         if (found := self.detections) is not None and len(found):
             inside = [
@@ -472,10 +472,8 @@ def score_predictions(
     Raises:
         ValueError: The split has no truth; clips, classes or segments differ; or the post-processing does not fit.
     """
-    if split.truth is None or split.truth_sha256 is None:
-        raise ValueError(
-            f"the split {split.name!r} has no dense truth to score against; mark its clips, or use another"
-        )
+    split.refuse_untold()
+    assert split.truth is not None  # refused above
     aligned = align(predictions, split, allow_subset=allow_subset)
     row_of = {clip_id: row for row, clip_id in enumerate(split.clip_ids)}
     rows = [row_of[clip_id] for clip_id in aligned.clip_ids]
@@ -543,11 +541,11 @@ def gate_of(predictions: Predictions) -> str:
 def _check_array(name: str, array: np.ndarray, sizes: dict[str, int]) -> None:
     """Check kind, axes and, for probabilities, range."""
     shape = tuple(sizes.values())
-    if not isinstance(array, np.ndarray) or array.shape != shape:
-        raise ValueError(f"{name} must be [{', '.join(sizes)}] {shape}, got {getattr(array, 'shape', type(array))}")
+    if array.shape != shape:
+        raise ValueError(f"{name} must be [{', '.join(sizes)}] {shape}, got {array.shape}")
     if name in ("predicted", "valid"):
         if array.dtype != np.bool_:
-            held = "whole numbers are taken where all are 0 or 1, probabilities as segment_probs"
+            held = "numbers are taken where all are 0 or 1, probabilities as segment_probs"
             raise ValueError(f"{name} must be bool, got {array.dtype}; {held}")
     else:
         check_probs(name, array, tuple(sizes))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from valor.eval.events import BoolArray, event_frame
+from valor.eval.events import BoolArray, as_marks, event_frame
 from valor.eval.figures.style import ON_SCREEN, PICTURES, Style, to_picture
 from valor.eval.figures.timeline import timeline_figure
 from valor.label_harvest.disk import replaced
@@ -113,6 +113,7 @@ def plot_clip(
         raise ValueError(f"clip_id must be one of the {clips}, {clip_ids[0]} the first, got {clip_id!r}")
     if other := [name for name, marked in tracks.items() if len(marked) != len(clip_ids)]:
         raise ValueError(f"{other[0]}: must be marks of the same {clips}, got {len(tracks[other[0]]):,}")
+    tracks = {name: as_marks(marked) for name, marked in tracks.items()}
     row = list(clip_ids).index(wanted)
     stop = None if valid is None else int(np.flatnonzero(valid[row])[-1]) + 1
     return timeline_figure(

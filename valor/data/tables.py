@@ -158,6 +158,16 @@ class Split:
             return DEMO_WORLD if self.of_demo else self.dataset
         return LLP_WORLD if self.truth_sha256 in (None, *PUBLISHED_TRUTH.values()) else OWN_WORLD
 
+    def refuse_untold(self) -> None:
+        """Refuse to score on it where nobody annotated it.
+
+        Raises:
+            ValueError: It has no truth.
+        """
+        if self.truth is None or self.truth_sha256 is None:
+            said = f"the split {self.name!r} has no dense truth to score against; mark its clips, or use another"
+            raise ValueError(said)
+
     @property
     def version_in_words(self) -> str:
         """How tables call the truth: LLP's versions by their names, where these are its tables."""

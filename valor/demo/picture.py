@@ -12,6 +12,7 @@ from valor.label_harvest.disk import replaced
 from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.media.read import read_clip
 from valor.label_harvest.store.manifest import media_id
+from valor.scoring.figures import typical_clip
 
 from .report import clip_scores
 from .run import DemoResult
@@ -27,19 +28,11 @@ GRID = Grid(sample_rate=32000)
 
 
 def typical_row(result: DemoResult) -> int:
-    """Choose a clip that shows the task and flatters nobody.
-
-    Of the test clips with two tags, of which something begins or ends within the clip in at least three of the four
-    tracks (of all clips, where a small world has none such), the one on which both trainings score most nearly what
-    they score on average.
-    """
-    truth, tagged = result.test.truth, result.test.weak_labels
+    """The clip in the picture: `typical_clip` of the test split by both trainings."""
+    truth = result.test.truth
     assert truth is not None  # the demo world is annotated
-    partial = (truth.any(axis=1) & ~truth.all(axis=1)).sum(axis=(1, 2))
-    fits = (tagged.sum(axis=1) == 2) & (truth.any(axis=(1, 2)) == tagged).all(axis=1) & (partial >= 3)
     scores = np.stack([clip_scores(result, arm) for arm in TITLES])  # [2, N]
-    apart = np.abs(scores - scores.mean(axis=1, keepdims=True)).sum(axis=0)
-    return int(np.where(fits | ~fits.any(), apart, np.inf).argmin())
+    return typical_clip(truth, result.test.weak_labels, scores)
 
 
 def write_demo_picture(path: Path, result: DemoResult, row: int) -> None:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import fmean, median, stdev
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from valor.eval.figures.forest import DotPanel, DotRow, dots_figure
@@ -26,9 +26,6 @@ SHOWN = (*(("segment", figure) for figure in FIGURES), ("event", "type_av"), ("e
 
 SHOWN_COMBINATIONS = 6
 """How many combinations a figure has room for."""
-
-LEAST_REACH = -5.0
-"""Points below the base that a figure always shows."""
 
 PANELS = (("labels", "teacher", "features"), ("layers", "encoder", "beyond", "combined", "own"))
 """Groups that share a scale in the figure: the parts of the method, and what is added to it."""
@@ -150,15 +147,14 @@ def write_ablation(out: Path, found: Ablation) -> list[Path]:
 def draw_ablation(found: Ablation, *, theme: str = "light") -> "Figure":
     """Draw the differences from the base: the parts of the method above, depth and later ideas below on a finer scale.
 
-    Of the combinations only those best on validation are drawn. Rows far below all others become arrows.
+    Of the combinations only those best on validation are drawn.
     """
     rows = dot_rows(found)
     panels = []
     for names in PANELS:
         shown = [row for row in rows if row.group in {GROUPS[name] for name in names}]
         if shown:
-            usual = median(min(row.inner) for row in shown)
-            panels.append(DotPanel(shown, lowest=min(1.5 * usual, LEAST_REACH)))
+            panels.append(DotPanel(shown))
     return dots_figure(
         panels,
         measure=f"segment Type@AV, points over {found.base.row.name}{', changed as said above' * bool(found.changed)}",

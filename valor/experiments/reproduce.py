@@ -222,8 +222,15 @@ def reproduce(
         truth_version=version,
         provenance=provenance,
         changes=tuple(changes),
-        table=replace(table, notes=(*table.notes, *notes)),
+        table=replace(_competing_once(table, results, recipe), notes=(*table.notes, *notes)),
     )
+
+
+def _competing_once(table: Comparison, results: Sequence[SeedResult], recipe: Recipe) -> Comparison:
+    """The table in which the row is best or not as one: by its method's decision, as the mean where there are seeds."""
+    name = recipe.name if len(results) > 1 else f"{recipe.name}, seed {results[0].seed}"
+    rows = tuple(replace(row, is_apart=row.is_apart or (row.group == "run" and row.name != name)) for row in table.rows)
+    return replace(table, rows=rows)
 
 
 def _compare_harvested(

@@ -133,7 +133,7 @@ def draw_label_classes(
     Args:
         quality: Of one set of labels.
         class_names: C names.
-        title: A line above; what is shown unless given.
+        title: A line above, none for ""; what is shown unless given.
         style: Width, theme and colours.
     """
     support = quality.classes.true[: len(MODALITIES)]
@@ -153,6 +153,6 @@ def draw_label_classes(
         [class_names[index] for index in order],
         support=support[:, order],
         measure="%",
-        title=title or f"Pseudo labels by class in seconds; to the right, how many are true{absent}",
+        title=f"Pseudo labels by class in seconds; to the right, how many are true{absent}" if title is None else title,
         style=style,
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import numpy as np
 from valor.data.tables import Split
 from valor.eval.breakdown import breakdown, confusion, mean_defined
 from valor.eval.curves import threshold_curves
-from valor.eval.events import MODALITIES
+from valor.eval.events import MODALITIES, BoolArray, Float64Array
 from valor.eval.figures.bars import ClassFigures, LabelFigures, class_bars_figure, label_bars_figure
 from valor.eval.figures.clip_media import Media
 from valor.eval.figures.confusion import confusion_figure
@@ -18,10 +19,11 @@ from valor.eval.figures.curves import DrawnCurve, threshold_curves_figure
 from valor.eval.figures.style import ON_SCREEN, Style
 from valor.eval.figures.timeline import timeline_figure
 from valor.eval.intervals import class_intervals
+from valor.eval.scores import PER_CLIP
 from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.media.pixels import in_shape, pixel_shape
 from valor.label_harvest.media.read import read_clip
-from valor.label_harvest.store.manifest import composed
+from valor.label_harvest.store.manifest import composed, media_id
 from valor.label_harvest.store.videos import find_media
 from valor.labelling.quality import LabelQuality
 
@@ -30,6 +32,11 @@ from .system import ScoredSystem
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+TYPICAL = "typical"
+"""In the place of a clip's name: one that shows the task and flatters nobody."""
+SHOWN = 3
+"""How many clips are named where one is unknown."""
 
 LEVEL_UNITS = {"segment": "segments", "event": "events"}
 """Unit of the counts at each level."""
@@ -50,20 +57,24 @@ def draw_timeline(
     Args:
         systems: What was scored on the split.
         split: The split, with its truth.
-        clip_id: The clip, by its whole name.
+        clip_id: The clip, by its whole name; TYPICAL for the one `typical_clip` chooses.
         videos: Folder of media files, named as for `valor harvest`; None for rows alone.
         of: What the clips are of, said behind the line above.
-        title: A line above; the clip and its tags unless given.
+        title: A line above, none for ""; the clip and its tags unless given.
         style: Width, theme and colours.
 
     Raises:
         ValueError: No such clip in the split, a system does not cover it, or its media has two candidates.
         MediaError: The media is there but cannot be decoded.
     """
-    clip_id = composed(clip_id)
+    clip_id = _typical(systems, split) if clip_id == TYPICAL else composed(clip_id)
     if clip_id not in split.clip_ids or split.truth is None:
+        of_file = [one for one in split.clip_ids if media_id(one) in (clip_id, media_id(clip_id))]
+        near = of_file or get_close_matches(clip_id, split.clip_ids, cutoff=0.8) or split.clip_ids
+        others = ", ".join(near[:SHOWN]) + ", ..." * (len(near) > SHOWN)
         raise ValueError(
-            f"clip must be one of the {len(split.clip_ids):,} of the split {split.name!r}, got {clip_id!r}"
+            f"clip must be one of the {len(split.clip_ids):,} of the split {split.name!r}, such as {others}, or "
+            f"{TYPICAL!r}, got {clip_id!r}"
         )
     row = split.clip_ids.index(clip_id)
     segments = split.truth.shape[1] if split.valid is None else int(split.valid[row].sum())
@@ -76,10 +87,40 @@ def draw_timeline(
     return timeline_figure(
         tracks,
         split.class_names,
-        title=_titled(title or f"{clip_id}, tagged {tags or 'with nothing'}", of),
+        title=_titled(title, f"{clip_id}, tagged {tags or 'with nothing'}", of),
         media=_media(videos, clip_id, segments, any_length=split.valid is not None),
         style=style,
     )
+
+
+def typical_clip(truth: BoolArray, tagged: BoolArray, scores: Float64Array) -> int:
+    """Choose a clip that shows the task and flatters nobody.
+
+    Of the clips with two tags, of which something begins or ends within the clip in at least three of the four tracks
+    (of all clips, where there are none such), the one on which all systems score most nearly what they do on average.
+
+    Args:
+        truth: bool [N, T, M, C].
+        tagged: bool [N, C].
+        scores: float64 [systems, N].
+    """
+    partial = (truth.any(axis=1) & ~truth.all(axis=1)).sum(axis=(1, 2))
+    fits = (tagged.sum(axis=1) == 2) & (truth.any(axis=(1, 2)) == tagged).all(axis=1) & (partial >= 3)
+    apart = np.abs(scores - scores.mean(axis=1, keepdims=True)).sum(axis=0)
+    return int(np.where(fits | ~fits.any(), apart, np.inf).argmin())
+
+
+def _typical(systems: Sequence[ScoredSystem], split: Split) -> str:
+    """The typical clip of those that all systems have predicted."""
+    first = systems[0].predictions.clip_ids
+    rows = [{clip_id: n for n, clip_id in enumerate(system.predictions.clip_ids)} for system in systems]
+    shared = [clip_id for clip_id in first if clip_id in split.clip_ids and all(clip_id in held for held in rows)]
+    if not shared:
+        raise ValueError(f"no clip of the split {split.name!r} is predicted by all of these")
+    places = [[held[clip_id] for clip_id in shared] for held in rows]
+    scores = [of.scores.per_clip[at, 0, : PER_CLIP.index("event_av")] for of, at in zip(systems, places, strict=True)]
+    means = np.stack([one.mean(axis=1) for one in scores])  # Type@AV by clip
+    return shared[typical_clip(systems[0].truth[places[0]], systems[0].weak_labels[places[0]], means)]
 
 
 def _media(videos: Path | None, clip_id: str, num_segments: int, *, any_length: bool) -> Media | None:
@@ -113,7 +154,7 @@ def draw_classes(
         level: segment or event.
         interval: Whether to draw 95 % bootstrap intervals over clips, of that mean where there are seeds.
         of: What the clips are of, said behind the line above.
-        title: A line above; what is shown unless given.
+        title: A line above, none for ""; what is shown unless given.
         style: Width, theme and colours.
 
     Raises:
@@ -143,7 +184,7 @@ def draw_classes(
         [class_names[index] for index in order],
         support=support[:, order],
         measure="F-score (%)",
-        title=_titled(title or f"F by class in {unit}{ends_title}; to the right, how many {unit} are true", of),
+        title=_titled(title, f"F by class in {unit}{ends_title}; to the right, how many {unit} are true", of),
         style=style,
     )
 
@@ -166,7 +207,7 @@ def draw_curves(
         level: segment or event.
         of: What the clips are of, said behind the line above.
         split: Name of the split they are, on which the marked thresholds are best.
-        title: A line above; what is shown unless given.
+        title: A line above, none for ""; what is shown unless given.
         style: Width, theme and colours.
 
     Raises:
@@ -193,7 +234,7 @@ def draw_curves(
         panels,
         unit="probability",
         chosen_on=split,
-        title=_titled(title or f"{system.name}: F by class in {LEVEL_UNITS[level]} against the threshold", of),
+        title=_titled(title, f"{system.name}: F by class in {LEVEL_UNITS[level]} against the threshold", of),
         style=style,
     )
 
@@ -215,7 +256,7 @@ def draw_labels(
     Args:
         qualities: (name, quality) of each set.
         of: What the clips are of, said behind the line above.
-        title: A line above; what is shown unless given.
+        title: A line above, none for ""; what is shown unless given.
         style: Width, theme and colours.
 
     Raises:
@@ -231,7 +272,7 @@ def draw_labels(
         )
         for name, quality in qualities
     ]
-    return label_bars_figure(bars, title=_titled(title or "Pseudo labels against the truth", of), style=style)
+    return label_bars_figure(bars, title=_titled(title, "Pseudo labels against the truth", of), style=style)
 
 
 def draw_confusion(
@@ -250,7 +291,7 @@ def draw_confusion(
         class_names: C names.
         modality: audio, visual, or both added up.
         of: What the clips are of, said behind the line above.
-        title: A line above; what is shown unless given.
+        title: A line above, none for ""; what is shown unless given.
         style: Width and theme.
 
     Raises:
@@ -271,7 +312,7 @@ def draw_confusion(
         matrix[occurs],
         rows,
         [*names, "nothing"],
-        title=_titled(title or f"{system.name}: what true {what} segments were taken for{_seeds_in_words([runs])}", of),
+        title=_titled(title, f"{system.name}: what true {what} segments were taken for{_seeds_in_words([runs])}", of),
         style=style,
     )
 
@@ -293,9 +334,10 @@ def _seeds_in_words(runs: Sequence[Sequence[ScoredSystem]]) -> str:
     return f", means over {' or '.join(map(str, counts))} seeds" if counts[-1:] > [1] else ""
 
 
-def _titled(title: str, of: str) -> str:
-    """The line above a figure, with what it is of behind it whatever was typed."""
-    return f"{title} ({of})" if of else title
+def _titled(given: str | None, shown: str, of: str) -> str:
+    """The line above a figure: what is shown unless one is given, with what it is of behind it; none for ""."""
+    title = shown if given is None else given
+    return f"{title} ({of})" if of and title else title
 
 
 def _check_same_clips(systems: Sequence[ScoredSystem]) -> None:

@@ -16,7 +16,7 @@ from valor.data.provenance import of_folder, told_by
 from valor.data.tables import LLP_SEGMENTS, Split
 from valor.eval import scores as scorer
 from valor.eval.decide import PostProcessing
-from valor.eval.events import BoolArray, as_marks
+from valor.eval.events import BoolArray, as_array, as_marks
 from valor.training.run_folder import BEST, refuse_several_seeds, seed_folders, seed_predictions
 
 from .held import Differences, Scores
@@ -55,8 +55,10 @@ class Judge:
         """
         if isinstance(given, Scores):
             raise ValueError("these are scores already: give predictions to score, or compare scores without a truth")
-        array = as_marks(given) if hasattr(given, "__array__") else None
-        held: dict[str, Any] = {name: np.asarray(of) for name, of in gates.items() if of is not None}
+        array = None
+        if hasattr(given, "__array__"):  # of probabilities that are all 0 and 1 a gate may be beside
+            array = as_array(given) if as_array(given).dtype.kind == "f" else as_marks(given)
+        held: dict[str, Any] = {name: as_array(of) for name, of in gates.items() if of is not None}
         if held and (array is None or array.dtype.kind != "f"):
             raise ValueError(f"{' and '.join(held)}: beside an array of probabilities of segments alone")
         if self.split is None:
@@ -79,8 +81,8 @@ class Judge:
     def _in_order(self, array: np.ndarray, gates: dict[str, Any]) -> Predictions:
         """An array of the clips and classes of the split, in the order of its tables."""
         split = self.split
-        assert split is not None  # of tables
-        if split.truth is not None and array.shape != split.truth.shape:
+        assert split is not None and split.truth is not None  # of tables, which are refused without
+        if array.shape != split.truth.shape:
             raise ValueError(
                 f"an array beside tables must be of {split.truth.shape}, the clips and classes of {split.name} in the "
                 f"order of the tables, got {array.dtype} {array.shape}; in another order, or of fewer clips, give "
@@ -143,6 +145,7 @@ def judge_of(truth: Any, split: str | None, rule: PostProcessing | None, options
     known = chosen_dataset(options.dataset, truth)
     name, names = split or known.split_for("test"), known.names_in(truth, options.classes)
     read = known.read_split(truth, name, names, truth_version=options.truth_version)
+    read.refuse_untold()
     return Judge(split=read, data=Path(truth), rule=rule, allow_subset=options.allow_subset)
 
 
@@ -177,7 +180,13 @@ def compared(system: Any, baseline: Any, judge: Judge | None) -> Differences:  #
     found = difference(ours, theirs, paired=paired)
     counts = (len(ours.scores), len(theirs.scores))
     return Differences(
-        clips=found.clips, seeds=found.seeds, name=ours.name, baseline=theirs.name, num_seeds=counts, paired=paired
+        clips=found.clips,
+        seeds=found.seeds,
+        name=ours.name,
+        baseline=theirs.name,
+        num_seeds=counts,
+        paired=paired,
+        world=ours.report.get("world", ""),
     )
 
 

@@ -1,6 +1,7 @@
 """Scores and tables as people hold them: a short line in a terminal, a table in a notebook, a figure, a file."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from valor.data.score_file import write_scores_json
 from valor.data.shown import frame_html, write_figure
 from valor.eval import running
+from valor.eval.figures.forest import DotPanel, DotRow, dots_figure
 from valor.eval.figures.style import ON_SCREEN, PICTURES, Style
 from valor.eval.figures.values import ValueRow, values_figure
 from valor.eval.intervals import Intervals, bootstrap, difference_line
@@ -17,9 +19,17 @@ from valor.eval.tables import FIGURE_TITLES, LEVEL_TITLES
 from valor.label_harvest.disk import replaced
 
 from .compare import Comparison, figure_names
-from .layout import FORMATS, GROUP_TITLES
+from .layout import (
+    FORMATS,
+    GROUP_TITLES,
+    section_to_csv,
+    section_to_latex,
+    section_to_markdown,
+    section_to_text,
+)
 from .over_seeds import Difference
 from .published import RECALLED
+from .system import DIFFERENCES, differences
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,7 +73,7 @@ class Scores(PlainScores):
         own = [(name, value) for name, value in self.figures.items() if value is not None]
         rows += [ValueRow(name, "Figures of the data set", value) for name, value in own]
         said = f"{self.clips:,} clips" + ", with 95 % intervals over clips" * (known is not None)
-        return values_figure(rows, measure="F-score (%)", title=title or said, style=style)
+        return values_figure(rows, measure="F-score (%)", title=said if title is None else title, style=style)
 
     def save(self, path: Path | str) -> None:
         """Write a score file, *.json, which `valor.table` and `valor table` read, or the figure, *.png, *.svg or *.pdf.
@@ -116,6 +126,56 @@ class Differences(Difference):
     """Of the system and of the baseline."""
     paired: bool
     """Whether both have the same seeds."""
+    world: str = ""
+    """Of the truth both were scored on, where that is known."""
+
+    def plot(self, *, title: str | None = None, style: Style = ON_SCREEN) -> "Figure":
+        """Draw the ten differences with 95 % intervals over clips and, of several seeds, over seeds."""
+        rows = []
+        for level in LEVELS:
+            for figure in FIGURES:
+                clips, seeds = self.clips.of(level, figure), None if self.seeds is None else self.seeds[level, figure]
+                outer = None if seeds is None else (seeds.low, seeds.high)
+                name, group = FIGURE_TITLES[figure], LEVEL_TITLES[level]
+                rows.append(DotRow(name, group, clips.value, (clips.low, clips.high), outer))
+        return dots_figure(
+            [DotPanel(rows)],
+            measure=f"{self.name} minus {self.baseline}, points",
+            inner="95 % over clips",
+            outer="95 % over seeds",
+            title=f"{self!r}{f' ({self.world})' * bool(self.world)}" if title is None else title,
+            style=style,
+        )
+
+    def save(self, path: Path | str) -> None:
+        """Write the ten differences, *.txt, *.md, *.csv, *.tex or *.json, or the figure, *.png, *.svg or *.pdf.
+
+        Raises:
+            ValueError: The name ends in none of these.
+        """
+        suffix = Path(path).suffix
+        if suffix in PICTURES:
+            write_figure(path, self.plot())
+            return
+        if suffix not in SUFFIXES:
+            raise ValueError(f"{path}: differences are saved as *{', *'.join((*SUFFIXES, *PICTURES))}")
+        frame = self.to_frame()
+        shown = frame.copy()
+        for name in {"p", "seeds_p"} & {*frame}:
+            shown[name] = shown[name].map("{:.4f}".format)
+        if "clear" in frame:
+            shown["clear"] = shown["clear"].map({True: "yes", False: "no"})
+        section = differences(f"{self!r}; all ten differences:", shown, self.name, self.baseline)
+        said = {"system": self.name, "baseline": self.baseline, "world": self.world, "clips": self.clips.clips}
+        made: dict[str, Callable[[], str]] = {
+            "text": lambda: section_to_text(section),
+            "markdown": lambda: section_to_markdown(section),
+            "csv": lambda: section_to_csv(section, self.world),
+            "latex": lambda: section_to_latex(section),
+            "json": lambda: json.dumps({**said, DIFFERENCES: frame.to_dict(orient="records")}, indent=1),
+        }
+        with replaced(path) as temporary:
+            temporary.write_text(made[SUFFIXES[suffix]]() + "\n", encoding="utf-8")
 
     def __repr__(self) -> str:
         """The first difference, over what its intervals are, and whether they leave out zero."""
@@ -177,7 +237,9 @@ class Table(Comparison):
         order = list(dict.fromkeys(row.group for row in rows))
         rows.sort(key=lambda row: order.index(row.group))
         measure = f"{_in_words(figure)} (%)"
-        return values_figure(rows, measure=measure, title=title or self._title(figure, left_out), style=style)
+        return values_figure(
+            rows, measure=measure, title=self._title(figure, left_out) if title is None else title, style=style
+        )
 
     def _title(self, figure: str, left_out: Sequence[str]) -> str:
         """What a figure of the rows shows and rests on."""

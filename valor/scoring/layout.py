@@ -370,25 +370,43 @@ class Evaluation:
 def evaluation_to_text(evaluation: Evaluation) -> str:
     """For the terminal."""
     parts = [tables.to_text(evaluation.table, anchors=evaluation.anchor_names)]
-    parts += [f"{section.title}\n{_sheet(section).to_text()}" for section in evaluation.sections]
-    return "\n\n".join([*parts, evaluation.footer])
+    return "\n\n".join([*parts, *map(section_to_text, evaluation.sections), evaluation.footer])
 
 
 def evaluation_to_markdown(evaluation: Evaluation) -> str:
     """For a README or an issue."""
     parts = [tables.to_markdown(evaluation.table, anchors=evaluation.anchor_names)]
-    parts += [f"{section.title}\n\n{_sheet(section).to_markdown()}" for section in evaluation.sections]
-    return "\n\n".join([*parts, evaluation.footer])
+    return "\n\n".join([*parts, *map(section_to_markdown, evaluation.sections), evaluation.footer])
 
 
 def evaluation_to_latex(evaluation: Evaluation) -> str:
     """For a paper; one tabular for each table, titles and footer as comments."""
     parts = [latex_comments([evaluation.footer]) + tables.to_latex(evaluation.table, anchors=evaluation.anchor_names)]
-    for section in evaluation.sections:
-        sheet = _sheet(section)
-        titles = [title.capitalize() if re.match(r"[a-z]{2,}$", title) else title for title in sheet.columns]
-        parts.append(latex_comments([section.title]) + replace(sheet, columns=titles, gaps={}).to_latex())
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, *map(section_to_latex, evaluation.sections)])
+
+
+def section_to_text(section: Section) -> str:
+    """One further table for the terminal, below what it shows."""
+    return f"{section.title}\n{_sheet(section).to_text()}"
+
+
+def section_to_markdown(section: Section) -> str:
+    """The same in Markdown."""
+    return f"{section.title}\n\n{_sheet(section).to_markdown()}"
+
+
+def section_to_latex(section: Section) -> str:
+    """The same as a tabular, what it shows as a comment above."""
+    sheet = _sheet(section)
+    titles = [title.capitalize() if re.match(r"[a-z]{2,}$", title) else title for title in sheet.columns]
+    return latex_comments([section.title]) + replace(sheet, columns=titles, gaps={}).to_latex()
+
+
+def section_to_csv(section: Section, world: str, name: str = "") -> str:
+    """The same as comma-separated values, unrounded, with the systems it is of and their world in every row."""
+    of, held = section.of or {"system": name}, section.frame
+    lines = held.astype(object).where(held.notna(), None).itertuples(index=False, name=None)
+    return csv_text([*of, *map(str, held.columns), "world"], [[*of.values(), *line, world] for line in lines])
 
 
 def evaluation_to_csv(evaluation: Evaluation) -> str:
@@ -411,10 +429,7 @@ def evaluation_tables(evaluation: Evaluation) -> dict[str, str]:
     tail = ",".join(map(str, facts.values()))
     made = {"": "\n".join([f"{header},{','.join(facts)}", *(f"{row},{tail}" for row in rows)])}
     for section in evaluation.sections:
-        of, held = section.of or {"system": evaluation.system.name}, section.frame
-        columns = [*of, *map(str, held.columns), "world"]
-        lines = held.astype(object).where(held.notna(), None).itertuples(index=False, name=None)
-        made[section.key] = csv_text(columns, [[*of.values(), *line, evaluation.world] for line in lines])
+        made[section.key] = section_to_csv(section, evaluation.world, evaluation.system.name)
     return made
 
 

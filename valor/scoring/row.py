@@ -49,7 +49,7 @@ class TableRow:
     world: str = ""
     """What its truth is of where that has LLP's form and is not LLP's, as `valor.data.tables.Split.world`."""
     is_apart: bool = False
-    """Whether it stands beside published rows of another truth, so that it competes with none."""
+    """Whether it competes with none: beside published rows of another truth, or below another row of the same runs."""
     anchors: Mapping[str, TenScores] = field(default_factory=dict, hash=False)
     """What knows nothing of when, scored on the same clips, by name."""
     extra_data: tuple[str, ...] | None = None

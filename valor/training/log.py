@@ -84,7 +84,7 @@ def draw_training(runs: Sequence[tuple[str, Path]], *, title: str | None = None,
 
     Args:
         runs: (name, folder) of each: a run folder, a folder of seed-* run folders, or a log.jsonl.
-        title: A line above; what is shown unless given. Of simulated runs it begins so.
+        title: A line above, none for ""; what is shown unless given. Of simulated runs it begins so, or says only that.
         style: Width, theme and colours.
 
     Raises:
@@ -102,7 +102,8 @@ def draw_training(runs: Sequence[tuple[str, Path]], *, title: str | None = None,
         )
     seeds = max(map(len, folders.values()))
     every = [folder for found in folders.values() for folder in found]
-    title = title or f"Training of {', '.join(folders)}" + (f": {seeds} seeds" if seeds > 1 else "")
+    if title is None:
+        title = f"Training of {', '.join(folders)}" + (f": {seeds} seeds" if seeds > 1 else "")
     return training_figure(systems, select_by=chosen.pop(), title=_of_worlds(title, every), style=style)
 
 
@@ -200,13 +201,16 @@ def selected_by(run: Path) -> str:
 
 
 def _of_worlds(title: str, runs: Sequence[Path]) -> str:
-    """A title with what the runs are of behind it, as far as they say it; that one is simulated stands before it."""
+    """A title with what the runs are of behind it, as far as they say it; that one is simulated stands before it.
+
+    Of an empty title nothing but that is left.
+    """
     known = [told_by(_recipe(run)[1]) for run in runs]
     if all(one.simulated for one in known):  # said once of all
         title = title.replace(f"{MARK} ", "")
     worlds = [words for words in dict.fromkeys(one.in_words for one in known) if words not in ("", MARK)]
-    title = f"{title} ({', '.join(worlds)})" if worlds else title
-    return next((one for one in known if one.simulated), told_by({})).marked(title)
+    title = f"{title} ({', '.join(worlds)})" if worlds and title else title
+    return next((one for one in known if one.simulated), told_by({})).marked(title).strip()
 
 
 def _recipe(run: Path) -> tuple[Path, dict[str, Any]]:

@@ -177,6 +177,12 @@ def charged(charge: Charge) -> tuple[dict[str, Tensor], Tensor]:
             raise ValueError(
                 f"{told_code(term.take)}: the loss term {term.name!r} must be a tensor of one number, got {got}"
             )
+        if torch.is_grad_enabled() and not taken.requires_grad and taken.item():  # what is 0 may be out of work
+            raise ValueError(
+                f"{told_code(term.take)}: the loss term {term.name!r} has no gradient (it is {taken.item():g}), so "
+                "nothing would learn from it; leave out .detach(), torch.no_grad() and numbers that are no tensors of "
+                "the network"
+            )
         weighted = term.weight * terms[term.name]
         total = weighted if total is None else total + weighted
     if total is None:

@@ -12,10 +12,8 @@ ROWS = [
 ]
 
 
-def drawn(rows=ROWS, lowest=None, **options):
-    return dots_figure(
-        [DotPanel(rows, lowest)], measure="points", inner="clips", outer="seeds", points="each seed", **options
-    )
+def drawn(rows=ROWS, **options):
+    return dots_figure([DotPanel(rows)], measure="points", inner="clips", outer="seeds", points="each seed", **options)
 
 
 def dots(axes):
@@ -34,14 +32,6 @@ def test_dots_stand_where_the_differences_are_and_are_hollow_where_zero_is_insid
     assert texts == ["labels", "+2.0", "+1.0", "layers", "-40.0"]
     low, high = axes.get_xlim()
     assert low < -44 and high > 3.5
-
-
-def test_a_row_beyond_the_edge_is_an_arrow_and_keeps_its_number():
-    axes = drawn(lowest=-5.0).axes[0]
-    assert dots(axes) == [(2.0, True), (1.0, False)]
-    assert -6 < axes.get_xlim()[0] < -5
-    assert "-40.0" in [text.get_text() for text in axes.texts]
-    assert sum(getattr(text, "arrow_patch", None) is not None for text in axes.texts) == 1
 
 
 def test_the_legend_leaves_out_what_no_row_has():
@@ -76,11 +66,19 @@ def test_no_rows_and_torn_groups_are_refused():
         dots_figure([], measure="points", inner="clips")
 
 
-def test_whiskers_that_the_edge_cuts_end_in_an_arrow():
-    wide = DotRow("unsure", "layers", 1.0, (-1.0, 3.0), (-25.0, 27.0))
-    assert not [line for line in drawn([wide]).axes[0].lines if line.get_marker() == "<"]
-    (arrow,) = [line for line in drawn([wide], lowest=-5.0).axes[0].lines if line.get_marker() == "<"]
-    assert arrow.get_xdata()[0] == -5.0
-    ends = [end for line in drawn([wide], lowest=-5.0).axes[0].lines[:-1] for end in line.get_xdata()]
-    assert min(ends) >= -5.0, "no line reaches into the names"
-    assert -25.0 in [end for line in drawn([wide]).axes[0].lines for end in line.get_xdata()]
+def test_estimates_and_intervals_over_clips_are_whole_and_long_whiskers_end_in_arrows():
+    """Over two seeds one row's whisker is longer than all differences together."""
+    worst = DotRow("worst", "layers", -4.3, (-6.6, -2.2), (-9.0, -1.0), (-5.4, -3.3))
+    unsure = DotRow("unsure", "layers", 0.2, (-1.0, 1.4), (-25.0, 27.0), (-1.9, 2.3))
+    axes = drawn([worst, unsure]).axes[0]
+    low, high = axes.get_xlim()
+    assert dots(axes) == [(-4.3, True), (0.2, False)] and -12 < low < -9 and 5 < high < 8
+    thick = [tuple(line.get_xdata()) for line in axes.lines if line.get_linewidth() > 3]
+    assert thick == [(-6.6, -2.2), (-1.0, 1.4)] and not [text for text in axes.texts if text.get_text() == ""]
+    (left,) = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "<"]
+    (right,) = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == ">"]
+    assert (left, right) == (pytest.approx(-6.6 - 0.5 * 8.9), pytest.approx(2.3 + 0.5 * 8.9))
+    bars = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "|"]
+    assert bars == [-9.0, -1.0], "of the row whose whisker is whole"
+    assert all(low < end < high for line in axes.lines for end in line.get_xdata() if end not in (0, 1))
+    assert not [line for line in drawn([worst]).axes[0].lines if line.get_marker() in "<>"]

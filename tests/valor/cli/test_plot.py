@@ -57,6 +57,23 @@ def test_every_picture_says_of_which_world_and_split_it_is_whatever_its_title(to
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_an_empty_title_is_none(toy, tmp_path, monkeypatch, kind):
+    """A paper has a caption, which says what the line would."""
+    drawn = []
+    monkeypatch.setattr("valor.cli.plot.write_figure", lambda path, figure: drawn.append(figure))
+    typed(*words(toy, kind), "--out", tmp_path / "f.png", "--title", "Mine")
+    typed(*words(toy, kind), "--out", tmp_path / "f.png", "--title", "")
+    mine, bare = drawn
+    assert bare.legends[0].get_title().get_text() == "" and bare.get_figheight() < mine.get_figheight()
+
+
+def test_a_split_without_truth_is_not_offered(toy):
+    *line, _, _ = words(toy, "labels")
+    said = typed(*[word for word in line if word not in ("--split", "test")]).complaint()
+    assert "was predicted, val or test, got none" in said, said
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_becomes_a_pdf_of_the_same_bytes_each_time(toy, tmp_path, kind):
     for name in ("one.pdf", "two.pdf"):
         assert typed(*words(toy, kind), "--out", tmp_path / name, "--width", "column").code == 0
@@ -101,7 +118,7 @@ def test_quiet_may_stand_on_either_side_of_the_kind(toy, tmp_path):
 
 @pytest.mark.parametrize(("kind", "more", "message"), [
     ("labels", "--out f.jpg", r"--out must end in .png, .svg or .pdf, got f.jpg"),
-    ("timeline", "--clip gone", "clip must be one of the 24 of the split 'test', got 'gone'"),
+    ("timeline", "--clip gone", "clip must be one of the 24 of the split 'test', such as "),
     ("curves", "--gate none --preset han", "--preset says gate and threshold already"),
 ])  # fmt: skip
 def test_wrong_use_is_one_message_and_no_file(toy, tmp_path, monkeypatch, kind, more, message):

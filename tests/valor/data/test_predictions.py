@@ -162,7 +162,7 @@ def test_no_clips_are_refused():
         ({"segment_probs": np.full((N, T, 2, C), np.nan)}, "probabilities in 0..1, got nan"),
         ({"clip_probs": np.full((N, C), 1.01)}, "clip_probs must be probabilities in 0..1, got 1.01"),
         ({"clip_probs": np.zeros((N, C + 1))}, r"clip_probs must be \[clips, classes\] \(12, 4\), got \(12, 5\)"),
-        ({"valid": np.ones((N, T))}, "valid must be bool, got float64"),
+        ({"valid": np.full((N, T), 0.5)}, "valid must be bool, got float64"),
         ({"valid": np.ones((N, T + 1), dtype=bool)}, r"valid must be \[clips, segments\] \(12, 10\)"),
     ],
 )

@@ -209,6 +209,7 @@ def test_a_simulated_row_says_so_everywhere_and_shows_no_published_figure(tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["run"], "the data folder is not written to"
     assert done.out.startswith("SIMULATED VALOR reproduced, changed: parser.hidden_width=16")
     assert "NeurIPS" not in done.out and "62.0" not in done.out and "would mean nothing" in done.out.replace("\n", " ")
+    assert "best of its column" not in done.out, "seeds, their mean and another decision are one system"
     out = tmp_path / "run"
     assert {path.name for path in out.glob("*reproduction.*")} == {
         f"SIMULATED-reproduction{ending}" for ending in (".txt", ".md", ".csv", ".tex", ".json")

@@ -1,5 +1,6 @@
 """Figures of scored systems: what reaches the drawing."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from valor.eval.breakdown import breakdown, mean_defined
 from valor.eval.decide import PostProcessing
 from valor.eval.intervals import class_intervals
 from valor.labelling.quality import label_quality
-from valor.scoring.figures import draw_classes, draw_confusion, draw_curves, draw_labels, draw_timeline
+from valor.scoring.figures import draw_classes, draw_confusion, draw_curves, draw_labels, draw_timeline, typical_clip
 from valor.scoring.over_seeds import scored_seeds
 from valor.scoring.system import score_system
 
@@ -66,11 +67,34 @@ def test_a_timeline_of_a_clip_of_any_length_ends_with_the_clip(toy, systems, tmp
 
 
 def test_a_timeline_of_an_unknown_clip_is_refused(toy, systems):
-    with pytest.raises(ValueError, match="clip must be one of the 24 of the split 'test', got 'gone'"):
+    first, second, third, *_ = ids = toy.split.clip_ids
+    near = (
+        f"clip must be one of the 24 of the split 'test', such as {first}, {second}, {third}, ..., or 'typical', got 'g"
+    )
+    with pytest.raises(ValueError, match=re.escape(near)):
         draw_timeline(systems, toy.split, "gone")
+    of_file = [clip_id for clip_id in ids if clip_id[:11] == ids[7][:11]]
+    for wrong in (f"{ids[7][:11]}_1_999", ids[7][:11]):
+        with pytest.raises(ValueError, match=re.escape(f"such as {', '.join(of_file[:3])}")):
+            draw_timeline(systems, toy.split, wrong)
     held = replace(systems[0].predictions, clip_ids=tuple(f"x{n}" for n in range(24)))
     with pytest.raises(ValueError, match="good: holds no prediction of the clip"):
         draw_timeline([replace(systems[0], predictions=held)], toy.split, toy.split.clip_ids[0])
+
+
+def test_the_typical_clip_is_one_on_which_systems_score_as_they_do_on_average(toy, systems):
+    figure = draw_timeline(systems, toy.split, "typical")
+    chosen = figure.legends[0].get_title().get_text().partition(",")[0]
+    truth, tagged = toy.split.truth, toy.split.weak_labels
+    scores = np.stack([system.scores.per_clip[:, 0, :3].mean(axis=1) for system in systems])
+    assert chosen == toy.split.clip_ids[typical_clip(truth, tagged, scores)]
+    marks = np.zeros((4, 10, 2, 2), bool)
+    marks[:, 2:5] = True
+    tags, scores = np.ones((4, 2), bool), np.array([[0.0, 1.0, 0.6, 0.5]])
+    assert typical_clip(marks, tags, scores) == 3
+    tags[3] = False
+    assert typical_clip(marks, tags, scores) == 2, "one without tags shows no task"
+    assert typical_clip(marks, np.zeros_like(tags), scores) == 3, "where all are so"
 
 
 def test_classes_are_drawn_most_frequent_first_with_their_f(systems):

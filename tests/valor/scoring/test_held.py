@@ -81,6 +81,32 @@ def test_the_figure_of_a_table_says_what_it_shows_and_rests_on(scores, tmp_path,
     assert "DEMO WORLD ours" in [label.get_text() for label in figure.axes[0].get_yticklabels()]
 
 
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_differences_are_a_figure_and_a_file_of_every_form(seeds, tmp_path, painted):
+    ours = [valor.score(TRUTH ^ (RNG.random(TRUTH.shape) < 0.1), TRUTH) for _ in range(seeds)]
+    theirs = [valor.score(TRUTH ^ (RNG.random(TRUTH.shape) < 0.3), TRUTH) for _ in range(seeds)]
+    found = valor.compare(ours, theirs) if seeds > 1 else valor.compare(ours[0], theirs[0])
+    frame = found.to_frame()
+    for ending in (".txt", ".md", ".csv", ".tex", ".json", ".png", ".pdf", ".svg"):
+        found.save(tmp_path / f"found{ending}")
+    assert (tmp_path / "found.txt").read_text().startswith(f"{found!r}; all ten differences:\n")
+    assert (tmp_path / "found.md").read_text().count("\n| ") == 12
+    tex = (tmp_path / "found.tex").read_text()
+    assert tex.startswith("% Segment Type@AV: system") and "Level & Figure & $\\Delta$" in tex
+    assert ("over seeds" in tex) == (seeds > 1)
+    lines = (tmp_path / "found.csv").read_text().splitlines()
+    assert lines[0].startswith("system,baseline,level,figure,value,low,high,p") and len(lines) == 11
+    assert float(lines[4].split(",")[4]) == pytest.approx(frame["value"][3])
+    held = json.loads((tmp_path / "found.json").read_text())
+    assert held["differences"] == frame.to_dict(orient="records") and held["clips"] == 20
+    (axes,) = found.plot().axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["A", "V", "AV", "Type@AV", "Event@AV"] * 2
+    assert f"{frame['value'][3]:+.1f}" in [text.get_text() for text in axes.texts]
+    assert found.plot(title="").legends[0].get_title().get_text() == ""
+    with pytest.raises(ValueError, match=r"differences are saved as \*\.txt"):
+        found.save(tmp_path / "found.npz")
+
+
 def test_gathered_scores_are_those_of_the_verb(scores):
     gathered = valor.RunningScores()
     for clips in (slice(8), slice(8, None)):

@@ -149,12 +149,21 @@ def test_a_part_of_another_shape_is_named_before_the_first_epoch(data, tmp_path,
     ("return charge.plus('x', 1.0, self.x)\n    def x(self, charge): return charge.output.segment_probs",
      r"mine\.py, line 7: the loss term 'x' must be a tensor of one number, got one of shape \[\d+, 10, 2, 25\]"),
     ("return charge.plus('x', 1.0, lambda charge: 0.5)", r"the loss term 'x' must be .*, got float"),
+    ("return charge.plus('x', 1.0, self.x)\n    def x(self, charge): return charge.output.clip_probs.detach().mean()",
+     r"mine\.py, line 7: the loss term 'x' has no gradient \(it is 0\.\d+\), so nothing would learn from it; leave"),
 ])  # fmt: skip
 def test_a_hook_that_answers_something_else_is_named(data, tmp_path, body, message):
     (tmp_path / "mine.py").write_text(METHOD.format(f"def charge(self, charge):\n        {body}"))
     given = {"own_files": [tmp_path / "mine.py"], "changes": [*CHANGES, "methods.mine=on"], "device": "cpu"}
     with pytest.raises(ValueError, match=message):
         valor.train("valor++", data=data, out=tmp_path / "run", progress=False, **given)
+
+
+def test_a_loss_term_that_has_nothing_to_do_in_a_batch_may_be_zero(data, tmp_path):
+    body = "return charge.plus('x', 1.0, lambda charge: charge.output.segment_probs.new_zeros(()))"
+    (tmp_path / "mine.py").write_text(METHOD.format(f"def charge(self, charge):\n        {body}"))
+    given = {"own_files": [tmp_path / "mine.py"], "changes": [*CHANGES, "methods.mine=on"], "device": "cpu"}
+    assert valor.train("valor++", data=data, out=tmp_path / "run", progress=False, **given).seeds
 
 
 def test_a_charge_says_what_it_has():
