@@ -68,7 +68,8 @@ def run(cli: argparse.Namespace) -> int:
         say(f"note: {note}")
     say(f"{made.folder} holds the same already" if made.was_there else f"wrote {made.folder}")
     if not cli.quiet:
-        say("\nCLIP and CLAP judge, others by --visual NAME and --audio NAME of valor harvest; next:")
+        say("\nCLIP and CLAP judge, others by --visual NAME and --audio NAME of valor harvest; to try it without their")
+        say("weights: --visual demo-visual --audio demo-audio, and the recipe demo; next:")
         for line in next_commands(made, cli.videos):
             say(f"  {line}")
     return DONE
