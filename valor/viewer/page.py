@@ -41,6 +41,7 @@ from .media_files import media_type, open_media
 SCRIPTS = (
     "data.js",
     "events.js",
+    "gaps.js",
     "media.js",
     "strip.js",
     "where.js",

@@ -198,6 +198,21 @@ def test_notes_of_somebody_are_passed_over_and_named(parses, tmp_path, capsys):
     assert not (tmp_path / "d").exists()
 
 
+def test_corrections_of_an_added_class_go_out_and_come_back_without_its_name_and_a_warning(
+    parses, tmp_path, capsys, caplog
+):
+    (tmp_path / "street.txt").write_text("3\t5\taudible Siren\n")
+    typed("import", "events", "street.txt", "--exported-from", parses, "--classes", "Siren,")
+    capsys.readouterr()
+    caplog.clear()
+    assert typed("export", "events", "parses.corrections", "--audacity", "a.txt") == 0
+    assert (tmp_path / "a.txt").read_text().endswith("audible Siren\n")
+    assert capsys.readouterr().err == "" and all(record.levelname == "INFO" for record in caplog.records)
+    (tmp_path / "street.txt").write_text("3\t6\taudible Siren\n")
+    assert typed("import", "events", "street.txt", "--exported-from", parses) == 0
+    assert "street\t3\t6\tSiren" in (tmp_path / "parses.corrections" / "AVVP_eval_audio.csv").read_text()
+
+
 def figures(text: str) -> list[str]:
     """The lines of tables, numbers and all."""
     return [line for line in text.splitlines() if re.search(r"\d\.\d", line) and "truth of" not in line]

@@ -194,3 +194,51 @@ def test_the_page_says_what_could_not_be_written(opened, tmp_path):
             until(page, f"document.getElementById('main').dataset.clip === '{clip}'")
             page.click("#checked")
         until(page, "document.getElementById('message').textContent.startsWith('pseudo_labels.npz: not written')")
+
+
+def test_a_clip_in_which_nothing_was_found_has_a_row_to_correct(opened, tmp_path):
+    """That of the class of new events, whether it was chosen now or before, and what it has then stands in the list."""
+    record = parse_record(decision={"segment_threshold": 0.99, "gate": "none", "clip_threshold": 0.5})
+    files = [
+        write_parse(tmp_path / f"{n}.json", record | {"media": record["media"] | {"name": f"{n}.mp4"}}) for n in "ab"
+    ]
+    with served(read_document(list(map(str, files)), SourceOptions()), tmp_path / "c") as server:
+        page = opened(server.url)
+        page.set_viewport_size({"width": 1400, "height": 1300})
+        page.click("#edit")
+        assert "green row" in page.locator("#edit-hint").text_content()
+        for clip, choose in (("a", True), ("b", False)):
+            page.locator("#clips .item", has_text=f"{clip}.mp4").click()
+            until(page, f"document.getElementById('main').dataset.clip === '{clip}'")
+            if choose:
+                page.select_option("#new-class", "1")
+            box = page.locator("#timeline").bounding_box()
+            drag(page, box["y"] + 30 + 4 + 7, 2.6, 6.2)  # of ten, in a clip of four seconds: 1 to 3
+            until(page, "document.querySelectorAll('#events .item').length === 1")
+            assert events_list(page)[0] == ["Dog"]
+            assert page.locator("#clips .item", has_text=f"{clip}.mp4").locator(".what").text_content() == "Dog"
+
+
+def test_seconds_that_nobody_saw_are_crossed_out_and_said(opened, tmp_path):
+    """In the rows, the legend, the hint while correcting and in what is to be seen now; so in a clip with no event."""
+    record = parse_record(segments=8)
+    record["segment_probs"]["visual"][5:7] = [[None] * 3] * 2
+    empty = json.loads(json.dumps(record))
+    empty["media"]["name"], empty["decision"]["segment_threshold"] = "empty.mp4", 0.99
+    files = [write_parse(tmp_path / "film.json", record), write_parse(tmp_path / "empty.json", empty)]
+    document = read_document([str(files[0])], SourceOptions())
+    write_page(tmp_path / "page.html", document)
+    page = opened((tmp_path / "page.html").as_uri())
+    until(page, "document.getElementById('main').dataset.clip === 'film'")
+    assert texts(page, "#legend > span")[-1] == "no picture"
+    page.click("#edit")
+    said = page.locator("#edit-hint").text_content()
+    assert said.endswith("No picture 0:05 – 0:07: nobody can say what is there, and a checked clip calls it nothing.")
+    page.keyboard.press("a")
+    assert "No picture" not in page.locator("#edit-hint").text_content()
+    assert "no picture" not in texts(page, "#legend > span")
+    write_page(tmp_path / "empty.html", read_document([str(files[1])], SourceOptions()))
+    page = opened((tmp_path / "empty.html").as_uri())
+    until(page, "document.getElementById('main').dataset.clip === 'empty'")
+    page.mouse.click(x_of(page, 7.5), page.locator("#timeline").bounding_box()["y"] + 10)  # of ten: at second 6
+    until(page, "document.getElementById('now').textContent.includes('no picture here')")

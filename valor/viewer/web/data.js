@@ -109,7 +109,7 @@ async function readClip(n) {
   const [truth, ...systems] = await Promise.all([
     packed.truth ? readMask(packed.truth, length) : null, ...packed.systems.map((one) => readMarks(one, length)),
   ]);
-  return { n, truth, systems };
+  return { n, truth, systems, gaps: gapsOf(systems, n) };
 }
 
 const isWhole = (seconds) => Math.abs(seconds - Math.round(seconds)) < 1e-6;

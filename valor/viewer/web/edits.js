@@ -4,6 +4,7 @@ const edits = new Map(); // clip -> {events or null, checked, revision, undo, re
 const extraRows = new Set(); // classes that have a row though nothing of them occurs yet
 let drag = null;
 
+const newClass = () => Number($("new-class").value); // which always has a row while correcting
 const correctedEvents = (n) => edits.get(n)?.events ?? null;
 
 function editOf(n) {
@@ -176,7 +177,7 @@ function changeSelected(change) {
 
 // A new event at the playhead, in the chosen class.
 function insertEvent() {
-  const unit = CLIPS.seconds[view.clip], c = Number($("new-class").value), m = hasStream(view.clip, 0) && view.show[0] ? 0 : 1;
+  const unit = CLIPS.seconds[view.clip], c = newClass(), m = hasStream(view.clip, 0) && view.show[0] ? 0 : 1;
   const on = Math.max(0, Math.min(Math.floor(now() / unit) * unit, clipSeconds(view.clip) - unit)), event = { c, m, on, off: on + unit };
   commit([...mineEvents(), event], { select: event });
 }

@@ -92,6 +92,7 @@ function startFinder() {
 function setOnlyClass(c) {
   view.onlyClass = c;
   $("class-filter").value = c;
+  if (c >= 0) $("new-class").value = c;
   arrange();
   refresh();
   scroller.scrollTop = 0;
@@ -102,7 +103,7 @@ const currentSort = () => SORTS.find((sort) => sort.key === $("sort").value) ?? 
 function arrange() {
   const words = $("search").value.toLowerCase().split(/\s+/).filter(Boolean), sort = currentSort(), found = [];
   for (let n = 0; n < NUM_CLIPS; n++) {
-    if (view.onlyClass >= 0 && !CLIPS.classes[n].includes(view.onlyClass)) continue;
+    if (view.onlyClass >= 0 && !CLIPS.classes[n].includes(view.onlyClass) && !correctedClasses(n)?.includes(view.onlyClass)) continue;
     const text = `${clipName(n)} ${CLIPS.id[n]}`.toLowerCase();
     if (words.every((word) => text.includes(word))) found.push(n);
   }
@@ -120,6 +121,12 @@ function arrange() {
     : `${found.length.toLocaleString("en")} of ${NUM_CLIPS.toLocaleString("en")} clips`;
   finder.list.show(found.length);
   finder.list.select(found.indexOf(view.clip));
+}
+
+// What a clip has by its corrections; null where there are none.
+function correctedClasses(n) {
+  const events = edits.get(n)?.events;
+  return events ? [...new Set(events.map((event) => event.c))].sort((a, b) => a - b) : null;
 }
 
 function renderClip(i) {
@@ -141,7 +148,7 @@ function renderClip(i) {
     figure.title = shown.text;
     top.append(figure);
   }
-  const classes = CLIPS.tags[n].length ? CLIPS.tags[n] : CLIPS.classes[n];
+  const classes = correctedClasses(n) ?? (CLIPS.tags[n].length ? CLIPS.tags[n] : CLIPS.classes[n]);
   row.append(top, element("div", "what", classes.map((c) => pretty(CLASSES[c])).join(", ") || "nothing found"));
   return row;
 }

@@ -29,6 +29,7 @@ function showEditBar() {
   $("edit-hint").textContent = matchMedia("(pointer: coarse)").matches
     ? "Drag edges of the green row, drag on it to add, tap an event to change it."
     : "Drag the edges of the green row (Alt: freely), drag on it to add, click an event to change it.";
+  if (gapSentence()) $("edit-hint").textContent += ` ${gapSentence()}, and a checked clip calls it nothing.`;
 }
 
 async function openClip(n) {

@@ -39,13 +39,13 @@ function showNow(time) {
     const m = index < NUM_CLASSES ? 0 : 1, i = firstAfter(runs, time);
     if (allows(m, index % NUM_CLASSES) && i < runs.length && runs[i] <= time + 1e-6) said[m].push(pretty(CLASSES[index % NUM_CLASSES]));
   });
-  const key = JSON.stringify([view.clip, view.show, said]);
+  const gone = [0, 1].map((m) => inGap(m, time)), key = JSON.stringify([view.clip, view.show, said, gone]);
   if (key === nowShown) return undefined;
   nowShown = key;
   box.replaceChildren(...MODALITIES.flatMap(({ name, word, icon: mark }, m) => {
     if (!view.show[m]) return [];
     const row = element("div", `said ${name}`), chips = element("div", "chips");
-    chips.append(...(said[m].length ? said[m].map((text) => element("span", "chip", text)) : [element("span", "none", hasStream(view.clip, m) ? `nothing ${word} now` : m ? "no picture stream" : "no sound stream")]));
+    chips.append(...(said[m].length ? said[m].map((text) => element("span", "chip", text)) : [element("span", "none", !hasStream(view.clip, m) ? (m ? "no picture stream" : "no sound stream") : gone[m] ? (m ? "no picture here" : "no sound here") : `nothing ${word} now`)]));
     row.append(icon(mark), chips);
     return [row];
   }));
@@ -122,6 +122,8 @@ function showLegend() {
       items.push(["probability", [(pen) => { for (let i = 0; i < 26; i++) { pen.globalAlpha = (0.35 * i) / 26; pen.fillStyle = hues[0]; pen.fillRect(i, 0, 1.2, 11); } pen.globalAlpha = 1; }]]);
     }
   }
+  const lost = [0, 1].filter((m) => view.show[m] && view.data?.gaps[m].length);
+  if (lost.length) items.push([`no ${lost.map((m) => (m ? "picture" : "sound")).join(", no ")}`, [(pen) => crossed(pen, 0, 0, 26, 11)]]);
   box.replaceChildren(...items.map(([text, drawings]) => {
     const item = element("span");
     for (const draw of drawings) {

@@ -97,6 +97,7 @@ function drawStrip(pen, top, box) {
       const scale = Math.max(width / frame.width, height / frame.height), w = width / scale, h = height / scale;
       pen.drawImage(frame, (frame.width - w) / 2, (frame.height - h) / 2, w, h, left, y, width, height);
     });
+    bars(pen, view.data?.gaps[1], (x, w) => crossed(pen, x, y, w, height));
     y += 46;
   }
   if (strip.peaks) {
@@ -108,6 +109,7 @@ function drawStrip(pen, top, box) {
       for (let i = from; i < to && i < PEAKS; i++) peak = Math.max(peak, values[i]);
       pen.fillRect(px, middle - peak * 12 - 0.5, 1, peak * 24 + 1);
     }
+    bars(pen, view.data?.gaps[0], (x, w) => crossed(pen, x, y, w, 26));
   }
 }
 

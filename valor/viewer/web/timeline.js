@@ -29,7 +29,7 @@ function layout() {
   let y = 4;
   for (let c = 0; c < NUM_CLASSES; c++) {
     const occurs = [0, 1].some((m) => allows(m, c) && tracks.some((track) => track.runs[m * NUM_CLASSES + c].length));
-    if (!occurs && !(view.editing && extraRows.has(c) && (view.onlyClass < 0 || view.onlyClass === c))) continue;
+    if (!occurs && !(view.editing && (c === newClass() || (extraRows.has(c) && (view.onlyClass < 0 || view.onlyClass === c))))) continue;
     const group = { c, y, lanes: [] };
     if (line.narrow) y += 18;
     for (const m of [0, 1]) {
@@ -117,6 +117,7 @@ function note(pen, head) {
   pen.textAlign = "left";
   const lower = view.data.systems.some((marks) => marks?.probs), seen = view.onlyClass < 0 ? "No event" : `No event of ${pretty(CLASSES[view.onlyClass])}`;
   const lines = !shownTracks().length ? ["All rows are hidden"] : lower ? [`${seen} at this threshold`, "Lower it (↓) to see the closest"] : [`${seen} here`];
+  if (gapSentence()) lines.push(gapSentence());
   lines.forEach((text, i) => pen.fillText(text, line.gutter + 8, head + 26 + 20 * i));
 }
 
@@ -260,6 +261,7 @@ function drawLane(pen, lane, c, y) {
   pen.fillStyle = color("--strip");
   pen.fillRect(line.gutter, y, line.width, height);
   if (track.kind === "system") shade(pen, track, m, c, y, height);
+  bars(pen, view.data?.gaps[m], (x, w) => crossed(pen, x, y, w, height));
   const hue = color(m ? "--visual" : "--audio"), reference = view.tracks.get(referenceKey());
   if (track.kind === "mine" || track.kind === "truth") {
     bars(pen, track.runs[index], (x, w) => solid(pen, x, y, w, height, color(track.kind === "mine" ? "--mine" : "--truth")));
@@ -329,14 +331,15 @@ function striped(pen, x, y, w, h, hue) {
   pen.stroke();
 }
 
-function stripes(pen, hue) {
+function stripes(pen, hue, { width = 2, both = false } = {}) {
   const size = 6, scale = devicePixelRatio || 1, tile = document.createElement("canvas");
   tile.width = tile.height = size * Math.max(2, Math.round(scale * 2));
   const ratio = tile.width / size, ink = tile.getContext("2d");
   ink.scale(ratio, ratio);
   ink.strokeStyle = hue;
-  ink.lineWidth = 2;
+  ink.lineWidth = width;
   for (const shift of [-size, 0, size]) { ink.beginPath(); ink.moveTo(shift - 1, size + 1); ink.lineTo(shift + size + 1, -1); ink.stroke(); }
+  if (both) for (const shift of [-size, 0, size]) { ink.beginPath(); ink.moveTo(shift - 1, -1); ink.lineTo(shift + size + 1, size + 1); ink.stroke(); }
   const pattern = pen.createPattern(tile, "repeat");
   pattern.setTransform(new DOMMatrix().scale(1 / ratio));
   return pattern;
