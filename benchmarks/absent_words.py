@@ -4,7 +4,7 @@
 
 Classes are searched for in all clips of the store and in those that are not tagged with them; things that are no class
 in all clips. By the score of the best second, and by how high it stands among captions of nothing in particular
-(`valor.retrieval.search.standing`).
+(`valor.retrieval.search.standings`).
 """
 
 import argparse
@@ -19,7 +19,7 @@ from valor.eval.events import MODALITIES, BoolArray, FloatArray
 from valor.label_harvest.decoys import DECOYS
 from valor.label_harvest.store.store import store_folder, store_manifest
 from valor.retrieval.queries import searched_teachers
-from valor.retrieval.search import LEAST_STANDING, Query, find, standing
+from valor.retrieval.search import LEAST_STANDING, Query, find, standings
 from valor.retrieval.seconds import Seconds, Sums, TeacherPlacer, read_seconds
 
 NO_CLASS = (
@@ -52,7 +52,7 @@ def heights(seconds: Seconds, captions: Mapping[str, FloatArray], row: int, with
     decoys = {name: captions[name][-len(DECOYS[name]) :] for name in within}
     query = Query("", {name: captions[name][row] for name in within}, decoys)
     (best,) = find(seconds, query, 1)
-    high = standing(query, seconds.spreads, best)
+    (high,) = standings(query, seconds.spreads, [best])
     assert high is not None  # there are decoys
     return best.score, high
 

@@ -182,12 +182,27 @@ def _sheet(result: "SearchResult") -> "Sheet":
             f"{one.offset:g}",
             f"{one.best:g}",
             f"{one.score:.2f}",
+            *([] if result.standing is None else [_standing(stands)]),
             *(_cosine(one.cosines[name]) for name in result.modalities),
         ]
-        for rank, one in enumerate(result.found, 1)
+        for rank, (one, stands) in enumerate(zip(result.found, result.standings, strict=True), 1)
     ]
-    columns = ["rank", "clip", "onset", "offset", "best", "score", *(titles[name] for name in result.modalities)]
+    heights = [] if result.standing is None else ["standing"]
+    columns = [
+        "rank",
+        "clip",
+        "onset",
+        "offset",
+        "best",
+        "score",
+        *heights,
+        *(titles[name] for name in result.modalities),
+    ]
     return Sheet(columns=columns, rows=rows, left=(1,))
+
+
+def _standing(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
 
 
 def _cosine(value: float | None) -> str:
@@ -195,9 +210,19 @@ def _cosine(value: float | None) -> str:
 
 
 def _write_page(cli: argparse.Namespace, result: "SearchResult") -> None:
+    from valor.retrieval.search import LEAST_STANDING
     from valor.viewer.found import FoundCard, write_found_page
 
     titles = {"audio": "sound", "visual": "picture"}
+
+    def stands(height: float | None) -> str:
+        low = (
+            f", below {LEAST_STANDING:g}: perhaps nothing of it"
+            if height is not None and height < LEAST_STANDING
+            else ""
+        )
+        return "" if height is None else f"standing {_standing(height)}{low}; "
+
     cards = [
         FoundCard(
             clip_id=one.clip_id,
@@ -205,11 +230,11 @@ def _write_page(cli: argparse.Namespace, result: "SearchResult") -> None:
             offset=one.offset,
             best=one.best,
             score=one.score,
-            facts=", ".join(f"{titles[name]} {_cosine(value)}" for name, value in one.cosines.items()),
+            facts=stands(height) + ", ".join(f"{titles[name]} {_cosine(value)}" for name, value in one.cosines.items()),
             levels=one.levels,
             segment_seconds=result.segment_seconds,
         )
-        for one in result.found
+        for one, height in zip(result.found, result.standings, strict=True)
     ]
     facts = f"{len(cards)} stretches, the best of {result.seconds:,} seconds of {result.clips:,} clips"
     for note in write_found_page(cli.html, result.said, facts, cards, cli.videos, embed=cli.embed):

@@ -18,7 +18,7 @@ from valor.label_harvest.teachers.teacher import SearchedTeacher
 from .index import Built, build_index, index_folder, open_index
 from .options import LARGE, SearchOptions
 from .queries import media_features, middle, searched_teachers
-from .search import LEAST_STANDING, Found, Query, find, standing
+from .search import LEAST_STANDING, Found, Query, find, standings
 from .seconds import Placer, TeacherPlacer, read_seconds, searchable
 from .space import TEXT, SpacePlacer, read_space
 
@@ -44,8 +44,13 @@ class SearchResult:
     """Of a second of the store, which may be another length."""
     compared: int
     """Seconds that were scored; fewer than there are where an index named candidates."""
-    standing: float | None = None
-    """How high the best stretch stands among captions of nothing in particular (`valor.retrieval.search`), of words."""
+    standings: tuple[float | None, ...] = ()
+    """How high each stretch stands among captions of nothing in particular (`valor.retrieval.search`), of words."""
+
+    @property
+    def standing(self) -> float | None:
+        """How high the best stretch stands; None of media and in a space of its own."""
+        return self.standings[0] if self.standings else None
 
     @property
     def is_poor(self) -> bool:
@@ -53,14 +58,15 @@ class SearchResult:
         return self.standing is not None and self.standing < LEAST_STANDING
 
     def to_frame(self) -> "pd.DataFrame":
-        """A row for each stretch, the best first: clip_id, onset, offset, best (seconds), score, and its cosines."""
+        """A row for each stretch, the best first: clip_id, onset, offset, best (seconds), score, standing, cosines."""
         import pandas as pd
 
         columns = ["clip_id", "onset", "offset", "best", "score"]
         rows = [
-            [*(getattr(one, name) for name in columns), *map(one.cosines.get, self.modalities)] for one in self.found
+            [*(getattr(one, name) for name in columns), stands, *map(one.cosines.get, self.modalities)]
+            for one, stands in zip(self.found, self.standings, strict=True)
         ]
-        return pd.DataFrame(rows, columns=[*columns, *self.modalities])
+        return pd.DataFrame(rows, columns=[*columns, "standing", *self.modalities])
 
     def __repr__(self) -> str:
         """What was searched for, and where."""
@@ -81,9 +87,10 @@ class SearchResult:
                 "offset": one.offset,
                 "best": one.best,
                 "score": round(one.score, 4),
+                "standing": None if stands is None else round(stands, 4),
                 "cosines": {name: None if value is None else round(value, 4) for name, value in one.cosines.items()},
             }
-            for rank, one in enumerate(self.found, 1)
+            for rank, (one, stands) in enumerate(zip(self.found, self.standings, strict=True), 1)
         ]
         facts: dict[str, Any] = {"seconds": self.seconds, "clips": self.clips, "compared": self.compared}
         facts["standing"] = None if self.standing is None else round(self.standing, 4)
@@ -129,7 +136,7 @@ def search_store(store: Place, options: SearchOptions) -> SearchResult:
         clips=len(whole.clip_ids),
         segment_seconds=whole.segment_seconds,
         compared=len(near),
-        standing=standing(query, whole.spreads, found[0]) if found else None,
+        standings=standings(query, whole.spreads, found),
     )
 
 

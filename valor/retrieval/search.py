@@ -15,7 +15,7 @@ Cosines of CLIP and CLAP cannot be added as they are: those of one lie around 0.
 scores stand in the order of the store.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -124,20 +124,24 @@ def find(seconds: Seconds, query: Query, top: int) -> tuple[Found, ...]:
     return tuple(found)
 
 
-def standing(query: Query, spreads: Mapping[str, Spread], best: Found) -> float | None:
-    """How high a stretch stands among decoys, see the top of this file; None without decoys.
+def standings(query: Query, spreads: Mapping[str, Spread], found: Sequence[Found]) -> tuple[float | None, ...]:
+    """How high each stretch stands among decoys, see the top of this file; None without decoys.
 
     Args:
         query: What was searched for.
         spreads: Of the store, by modality.
-        best: The best stretch.
+        found: The stretches.
     """
-    heights = []
-    for modality, decoys in query.decoys.items():
-        level, deviation = spreads[modality].of_all(decoys)
-        if (cosine := best.cosines.get(modality)) is not None:
-            heights.append((cosine - level) / max(deviation, 1e-6))
-    return max(heights, default=None)
+    levels = {modality: spreads[modality].of_all(decoys) for modality, decoys in query.decoys.items()}
+    heights = [
+        [
+            (cosine - level) / max(deviation, 1e-6)
+            for modality, (level, deviation) in levels.items()
+            if (cosine := one.cosines.get(modality)) is not None
+        ]
+        for one in found
+    ]
+    return tuple(max(each, default=None) for each in heights)
 
 
 def _stretch(of: FloatArray, taken: npt.NDArray[np.bool_], best: int) -> tuple[int, int]:

@@ -31,7 +31,7 @@ def test_words_are_found_and_printed(store):
     done = typed("search", store, *SAID["Dog"].split(), "--in", "audio", "--top", 1)
     assert done.code == 0, done.err
     columns, _, row, counted = done.out.splitlines()
-    assert columns.split() == ["rank", "clip", "onset", "offset", "best", "score", "sound"]
+    assert columns.split() == ["rank", "clip", "onset", "offset", "best", "score", "standing", "sound"]
     assert row.split()[:4] == ["1", "a", "1", "3"] and counted == "in 18 seconds of 3 clips"
 
 
@@ -40,6 +40,8 @@ def test_words_that_stand_no_higher_than_others_are_said_to(store, monkeypatch):
     assert not re.search(note, typed("search", store, "a dog barks").out)
     standing = json.loads(typed("search", store, "a dog barks", "--format", "json").out)["standing"]
     assert standing > LEAST_STANDING
+    held = json.loads(typed("search", store, "a dog barks", "--format", "json").out.partition("\nin ")[0])["found"]
+    assert held[0]["standing"] == standing and len({one["standing"] for one in held}) > 1
     monkeypatch.setattr("valor.retrieval.run.LEAST_STANDING", standing + 0.01)
     assert re.search(note, typed("search", store, "a dog barks").out)
 
@@ -51,7 +53,7 @@ def test_as_json_and_csv(store, tmp_path):
     assert (held["query"], held["in"], held["seconds"]) == (SAID["Dog"], ["audio", "visual"], 18)
     assert {(one["clip_id"], one["onset"]) for one in held["found"][:2]} == {("a", 1.0), ("b", 4.0)}
     done = typed("search", store, SAID["Car"], "--format", "csv", "--top", 1)
-    assert done.out.splitlines()[0] == "rank,clip,onset,offset,best,score,sound,picture"
+    assert done.out.splitlines()[0] == "rank,clip,onset,offset,best,score,standing,sound,picture"
     assert done.out.splitlines()[1].startswith("1,c,2,4,")
 
 
@@ -71,6 +73,9 @@ def test_a_page_has_pictures_players_and_the_place_of_each_stretch(store, tmp_pa
         typed("search", store, SAID["Dog"], "--format", "json").out.partition("\nin ")[0]
     )["found"])  # fmt: skip
     assert "<script" not in text and "default-src 'none'" in text
+    heights = re.findall(r"standing (-?\d+\.\d)(, below 2.65: perhaps nothing of it)?; ", text)
+    assert len(heights) == text.count('<article class="card">')
+    assert all(bool(low) == (float(height) < LEAST_STANDING) for height, low in heights)
     assert "linked by relative path; keep them where they are, or pass --embed\n" in done.err
     (videos / "a.webm").unlink()
     shutil.move(videos / "c.webm", tmp_path / "c.webm")

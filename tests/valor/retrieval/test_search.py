@@ -12,7 +12,7 @@ from valor.label_harvest.store.store import describe, open_store
 from valor.label_harvest.teachers.teacher import unit_rows
 from valor.retrieval.options import SearchOptions
 from valor.retrieval.run import search_store
-from valor.retrieval.search import Found, Query, cosines, find, scores, standing
+from valor.retrieval.search import Found, Query, cosines, find, scores, standings
 from valor.retrieval.seconds import Seconds, Sums
 
 
@@ -189,7 +189,7 @@ def test_a_standing_is_counted_in_deviations_of_all_cosines_with_decoys():
         every = rows[name][~np.isnan(rows[name][:, 0])] @ decoys[name].T
         expected[name] = (cosine - every.mean()) / every.std()
     query = Query("", {}, decoys)
-    assert standing(query, spreads, best) == pytest.approx(max(expected.values()), rel=1e-4)
     alone = replace(best, cosines={"audio": 0.9, "visual": None})
-    assert standing(query, spreads, alone) == pytest.approx(expected["audio"], rel=1e-4)
-    assert standing(Query("like a.mp4", {}), spreads, best) is None
+    found = standings(query, spreads, [best, alone])
+    assert found == pytest.approx((max(expected.values()), expected["audio"]), rel=1e-4)
+    assert standings(Query("like a.mp4", {}), spreads, [best]) == (None,)
