@@ -137,6 +137,9 @@ def test_a_test_split_of_tags_alone_is_named_before_and_val_is_scored(yard, monk
     for again in (False, True):
         done = typed(*words, "--annotations", "three.val", "--out", "runs/three", "--device", "cpu")
         assert done.code == 0 and "3 clips of validation" in done.out, done
+        scores = dict(re.findall(r"^(validation|tags copied)(?: +\d+\.\d){3} +(\d+\.\d)", done.out, re.M)[:2])
+        said = "note: the tags copied to every second score more in segment Type@AV"
+        assert (said in done.out) == (float(scores["validation"]) < float(scores["tags copied"])) and scores, done
         note = "the test split will not be scored: test has tags alone; to score it, mark its clips"
         assert done.err.count(note) == 1 and ("nothing to do" in done.err.partition(note)[2]) == again, done
     said = typed("evaluate", "runs/three", "--annotations", "three", "--split", "test", "--data", "yard").complaint()

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from valor.adapted.card import ROLE as ADAPTED
+from valor.data.names import list_names
 from valor.data.parse_file import Parse, write_parse
 from valor.data.thresholds import apply_calibration, read_calibration
 from valor.data.vocabulary import is_file
@@ -34,7 +35,7 @@ from valor.video.options import (
     read_cuts,
 )
 from valor.video.picture import write_picture
-from valor.video.summary import SUMMARY, summary_text, write_summary
+from valor.video.summary import SUMMARY, found_nowhere, summary_text, write_summary
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command, unswept
 from .options import Fields, Option, Parser, by_role, typed_words
@@ -207,6 +208,8 @@ def _summarize(
     parsed = [(outcome.media.name, outcome.parse) for outcome in outcomes if outcome.parse is not None]
     if not alone and parsed:
         say(f"\n{summary_text([parse for _, parse in parsed])}\n")
+        if names := found_nowhere([parse for _, parse in parsed]):
+            say(f"found nowhere: {list_names(names, 8)}")
     if out is None or alone and not (out / SUMMARY).exists():
         return
     failed = [(o.media.path.name, typed_words(o.problem, flags)) for o in outcomes if o.parse is None]

@@ -3,7 +3,8 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
 
 from valor.data.datasets.dataset import dataset_of
 from valor.experiments.options import PUBLISHED_AS
@@ -16,6 +17,9 @@ from .command import DONE, Commands, add_shared, changes_of, new_command, score_
 from .options import Fields, Option, Parser, any_place
 from .recipe_options import recipe_text
 from .terminal import say
+
+if TYPE_CHECKING:
+    from valor.training.seeds import SeedResult
 
 TRAIN = Fields(
     TrainOptions,
@@ -132,6 +136,14 @@ def run(cli: argparse.Namespace) -> int:
             score = f"validation {figure_title(recipe.fit.select_by)} {other.fit.val_score:.2f}"
             say(f"  beside it {name}: selected epoch {other.fit.best_epoch} with {score}; wrote {other.folder}")
         results.append(result)
+    _say_scores(results)
+    if results and (words := results[0].provenance.in_words):
+        say(f"\nscored on {words}")
+    return DONE
+
+
+def _say_scores(results: "Sequence[SeedResult]") -> None:
+    """The tables of each split that was scored, beside those of its tags copied; a sentence where these are higher."""
     for split in ("val", "test"):
         scores = [found for result in results if (found := getattr(result, split)) is not None]
         if scores:
@@ -144,9 +156,13 @@ def run(cli: argparse.Namespace) -> int:
             for name in scores[0].figures:
                 own = [f"{figure:.1f}" for one in scores if (figure := one.figures[name]) is not None]
                 say(f"{known.marked(name)}: {', '.join(own) or 'not defined'}")
-    if results and (words := results[0].provenance.in_words):
-        say(f"\nscored on {words}")
-    return DONE
+            mean, of_tags = fmean(one.segment.type_av for one in scores), [own.segment.type_av for _, own in copied]
+            if any(mean < one for one in of_tags):
+                say(
+                    f"note: the tags copied to every second score more in segment Type@AV, {of_tags[0]:.1f} to "
+                    f"{mean:.1f}: they know the true tags and nothing of when; times of such a parser are not to be "
+                    "relied on, more clips or better labels teach it"
+                )
 
 
 def _refuse_missing(data: Path, recipe: Recipe, options: TrainOptions) -> None:

@@ -5,6 +5,7 @@ OUT/summary.csv     a row for each medium and class of which there is an event; 
 """
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -25,11 +26,13 @@ COLUMNS = (
     "parse",
     "notes",
     "error",
+    "unsure_events",
 )
-"""Of the CSV; `parse` is the JSON beside it, empty with an `error`, and `notes` what it says of its file."""
+"""Of the CSV; `parse` is the JSON beside it, empty with an `error`, `notes` what it says of its file, and how many of
+the events are unsure, empty where nobody asked."""
 _PARSE, _ERROR = COLUMNS.index("parse"), COLUMNS.index("error")
-_BEFORE = COLUMNS[: _PARSE + 1]
-"""Of summaries that were written before notes and errors stood in them."""
+_BEFORE = (COLUMNS[: _PARSE + 1], COLUMNS[: _ERROR + 1])
+"""Of summaries that were written before notes and errors stood in them, and before unsure events did."""
 
 
 def class_totals(parse: Parse) -> dict[str, list[float]]:
@@ -44,20 +47,34 @@ def class_totals(parse: Parse) -> dict[str, list[float]]:
     return dict(sorted(found.items(), key=lambda entry: -entry[1][0] - entry[1][2]))
 
 
+def unsure_events(parse: Parse) -> Counter[str]:
+    """How many events of each class are unsure."""
+    return Counter(event.class_name for event in parse.events if event.unsure)
+
+
+def found_nowhere(parses: Sequence[Parse]) -> list[str]:
+    """Classes that were looked for in media of which none has an event of them."""
+    found = {event.class_name for parse in parses for event in parse.events}
+    return [name for name in dict.fromkeys(name for p in parses for name in p.class_names) if name not in found]
+
+
 def summary_text(parses: Sequence[Parse]) -> str:
-    """A line for each class over all media, and one for all of them."""
+    """A line for each class over all media, and one for all of them; with the unsure events where somebody asked."""
     from valor.eval.tables import RULE, Sheet  # waits for pandas
 
     found: dict[str, list[float]] = {}
+    unsure: Counter[str] = sum((unsure_events(parse) for parse in parses), Counter())
+    asked = any(parse.background_probs is not None for parse in parses)
     for parse in parses:
         for name, totals in class_totals(parse).items():
             held = found.setdefault(name, [0.0, 0, 0.0, 0, 0])
             found[name] = [a + b for a, b in zip(held, [*totals, 1], strict=True)]
     order = sorted(found.items(), key=lambda entry: -entry[1][0] - entry[1][2])
-    rows = [_shown(name, totals) for name, totals in order]
+    rows = [[*_shown(name, totals), *[f"{unsure[name]:,}"] * asked] for name, totals in order]
     total = [sum(column) for column in zip(*found.values(), strict=True)][:4] or [0.0, 0, 0.0, 0]
-    rows.append(_shown("all classes", [*total, sum(bool(parse.events) for parse in parses)]))
-    columns = ["class", "audible s", "events", "visible s", "events", "media"]
+    media = sum(bool(parse.events) for parse in parses)
+    rows.append([*_shown("all classes", [*total, media]), *[f"{unsure.total():,}"] * asked])
+    columns = ["class", "audible s", "events", "visible s", "events", "media", *["unsure events"] * asked]
     return Sheet(columns=columns, rows=rows, gaps={len(rows) - 1: [RULE]}).to_text()
 
 
@@ -91,8 +108,12 @@ def write_summary(
         totals = class_totals(parse) or {"": [0.0, 0, 0.0, 0]}
         begin = [parse.media.name, round(parse.media.duration, 3)]
         end = [file, "; ".join(parse.notes), ""]
-        rows += [[*begin, name, *(round(number, 3) for number in of), *end] for name, of in totals.items()]
-    rows += [[name, *[""] * (_ERROR - 1), " ".join(error.split())] for name, error in failed]
+        unsure = None if parse.background_probs is None else unsure_events(parse)
+        rows += [
+            [*begin, name, *(round(number, 3) for number in of), *end, "" if unsure is None else unsure[name]]
+            for name, of in totals.items()
+        ]
+    rows += [[name, *[""] * (_ERROR - 1), " ".join(error.split()), ""] for name, error in failed]
     with replaced(path) as temporary:
         temporary.write_text(csv_text(COLUMNS, rows) + "\n", encoding="utf-8")
     return path
@@ -117,6 +138,6 @@ def _read(path: Path) -> list[list[str]] | None:
             columns, *rows = csv.reader(opened)
     except (OSError, ValueError, csv.Error):
         return None
-    if tuple(columns) not in (COLUMNS, _BEFORE) or any(len(row) != len(columns) for row in rows):
+    if tuple(columns) not in (COLUMNS, *_BEFORE) or any(len(row) != len(columns) for row in rows):
         return None
     return [row + [""] * (len(COLUMNS) - len(row)) for row in rows]

@@ -3,11 +3,12 @@
 import csv
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from tests.helpers.toy_parse import toy_parse
 from valor.data.parse_file import OF_DRAWINGS, Parse
-from valor.video.summary import SUMMARY, class_totals, summary_text, write_summary
+from valor.video.summary import SUMMARY, class_totals, found_nowhere, summary_text, write_summary
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,29 @@ def test_the_table_adds_media_up(parse):
     seconds = sum(of[0] for of in class_totals(parse).values())
     assert total.split()[2] == f"{2 * seconds:.1f}"
     assert summary_text([silent]).splitlines()[-1].split() == ["all", "classes", "0.0", "0", "0.0", "0", "0"]
+
+
+def test_unsure_events_and_classes_found_nowhere_are_told(parse, tmp_path):
+    """Against a background that is more probable than the events themselves, all of them are unsure."""
+    asked = replace(parse, background_probs=np.ones_like(parse.segment_probs[..., 0]))
+    parse = replace(parse, background_probs=None)
+    assert "unsure" not in summary_text([parse]) and all(event.unsure for event in asked.events)
+    *_, total = summary_text([parse, asked]).splitlines()
+    assert total.split()[-1] == str(len(asked.events))
+    found = {event.class_name for event in parse.events}
+    assert found_nowhere([parse]) == [name for name in parse.class_names if name not in found]
+    silent = replace(parse, segment_probs=parse.segment_probs * 0)
+    assert found_nowhere([parse, silent]) == found_nowhere([parse]) and len(found_nowhere([silent])) >= len(found)
+    for name in ("a.json", "b.json"):
+        (tmp_path / name).touch()
+    write_summary(tmp_path, [("a.json", parse)], [("c.mp4", "is empty")])
+    held = (tmp_path / SUMMARY).read_text().replace(",unsure_events", "")
+    (tmp_path / SUMMARY).write_text("".join(line.rpartition(",")[0] + "\n" if number else line
+        for number, line in enumerate(held.splitlines(keepends=True))))  # fmt: skip
+    write_summary(tmp_path, [("b.json", asked)])  # beside one of an earlier version
+    counted = {(row["parse"], row["unsure_events"]) for row in read(tmp_path) if row["class"] in found}
+    assert {name for name, unsure in counted if unsure} == {"b.json"} and ("a.json", "") in counted
+    assert [row["error"] for row in read(tmp_path) if row["medium"] == "c.mp4"] == ["is empty"]
 
 
 def test_the_file_keeps_what_is_still_there(parse, tmp_path):
@@ -77,7 +101,7 @@ def test_what_could_not_be_parsed_has_a_row_until_it_is(parse, tmp_path):
 def test_notes_of_a_file_stand_beside_it_and_an_older_summary_goes_on(parse, tmp_path):
     (tmp_path / "a.json").touch()
     write_summary(tmp_path, [("a.json", parse)])
-    older = [",".join(line.split(",")[:-2]) for line in (tmp_path / SUMMARY).read_text().splitlines()]
+    older = [",".join(line.split(",")[:-3]) for line in (tmp_path / SUMMARY).read_text().splitlines()]
     (tmp_path / SUMMARY).write_text("\n".join(older) + "\n")
     write_summary(tmp_path, [("b.json", replace(parse, notes=(OF_DRAWINGS, "ends early", "has gaps")))])
     said = {(row["parse"], row["notes"]) for row in read(tmp_path)}
