@@ -179,7 +179,7 @@ def predict(
         run: A run folder.
         data: Folder of annotation tables and features.
         split: Name of the split; None for the one the data set is scored on, `test`.
-        store: Evidence store of the features; None for `store/` among the data.
+        store: Evidence store of the features; None for `store/` among the data, or that of the training.
         device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
         dataset: What the folder holds, a `DataSet` or its name; None for what its `dataset.json` says, or LLP.
         own_files: Python files of your own parts, known from then on, see `valor.training.own`.

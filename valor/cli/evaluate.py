@@ -223,4 +223,4 @@ def _val_predictions(cli: argparse.Namespace, val: "Split") -> "Predictions":
             f"`valor calibrate PREDICTIONS --annotations {cli.annotations} --split {val.name} --out FILE` finds "
             "thresholds for --thresholds FILE"
         )
-    return predict_run(path, cli.data or cli.annotations, val)
+    return predict_run(path, cli.data or cli.annotations, val, store=cli.store)

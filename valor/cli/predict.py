@@ -29,7 +29,10 @@ def add(commands: Commands) -> Parser:
     command.add_argument("run", type=Path, metavar="RUN", help="run folder of `valor train`")
     command.add_argument("--data", type=Path, required=True, metavar="DIR", help="annotations and features")
     command.add_argument(
-        "--store", type=any_place, metavar="STORE", help="evidence store of the features (`store/` among the data)"
+        "--store",
+        type=any_place,
+        metavar="STORE",
+        help="evidence store of the features (`store/` among the data, or that of the training)",
     )
     command.add_argument(
         "--classes",

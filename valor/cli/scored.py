@@ -29,7 +29,7 @@ from valor.eval.decide import GATES, PRESETS, PostProcessing, preset, rule_text
 from valor.label_harvest.store.manifest import media_id, some_of
 
 from .command import add_shared
-from .options import Fields, Option, Parser
+from .options import Fields, Option, Parser, any_place
 from .terminal import say
 
 if TYPE_CHECKING:
@@ -68,6 +68,12 @@ def add_features(command: Parser) -> None:
     """Where a run folder, given in place of its predictions, finds features to parse."""
     command.add_argument(
         "--data", type=Path, metavar="DIR", help="features, for a run folder (default: those beside the annotations)"
+    )
+    command.add_argument(
+        "--store",
+        type=any_place,
+        metavar="STORE",
+        help="evidence store of the features, for a run folder (`store/` among the data, or that of the training)",
     )
 
 
@@ -218,7 +224,7 @@ def read_system(typed: str | Path, cli: argparse.Namespace, split: Split) -> "Sc
     if (path / BEST).is_file():
         from valor.training.run import predict_run
 
-        predictions = predict_run(path, cli.data or cli.annotations, split)
+        predictions = predict_run(path, cli.data or cli.annotations, split, store=cli.store)
     else:
         predictions = read_any_predictions(
             path,

@@ -50,6 +50,7 @@ from .pool import Pool, read_pool, with_pool
 from .predict import predict_classes
 from .recipes import Recipe, features_from_json, recipe_to_json
 from .run_folder import LAST, RECIPE, refuse_several_seeds
+from .run_store import note_store, store_of_run
 from .share import note_fewer_steps
 from .train import FitResult, fit
 from .words import READERS, Words, classes_named, read_words, take_classes
@@ -95,6 +96,8 @@ class RunSets:
     """By split, how many of its clips were left out for want of evidence or labels."""
     begin_with: EncoderFile | None = None
     """What learned before labels, whose stem and encoder the parser begins with."""
+    store: Place | None = None
+    """The evidence store that was given."""
 
     @property
     def more(self) -> tuple[str, ...]:
@@ -235,6 +238,7 @@ def read_run_sets(  # noqa: PLR0913, what a run reads
         pool=pool,
         left_out={split: count for split, count in left.items() if count},
         begin_with=held,
+        store=store,
     )
 
 
@@ -295,18 +299,12 @@ def train_on(
     note_fewer_steps(len(ready.train), len(sets.train), recipe.fit)
     if compiled:
         _compile(ready.parser, where)
-    result = fit(
-        ready.parser,
-        ready.train,
-        ready.val,
-        recipe.fit,
-        out,
-        methods=ready.methods,
-        recipe=ready.description,
-        progress=progress,
-        on_epoch=on_epoch,
-        test=ready.test,
-    )
+    said: dict[str, Any] = {"progress": progress, "on_epoch": on_epoch, "recipe": ready.description}
+    try:
+        known = ready.parser, ready.train, ready.val, recipe.fit, out
+        result = fit(*known, methods=ready.methods, test=ready.test, **said)
+    finally:
+        note_store(out, sets.store)
     if result.resumed_from == recipe.fit.epochs:
         _LOG.info("%s: trained before, nothing to do", out)
     elif result.resumed_from:
@@ -389,7 +387,7 @@ def predict_run(
         data: Folder of the annotation tables and the features.
         split: Name of a split, as `test`, or a split read before.
         device: As in `train_run`.
-        store: As in `read_run_sets`; a run does not know that either.
+        store: As in `read_run_sets`; None for that among the data, or the one the run was trained on.
         dataset: As in `train_run`; a run does not know the one it was trained with.
         classes: What to look for, all that the tables name among it, of a run that goes by words; None for the classes
             of the run, and for those its training left out.
@@ -397,7 +395,8 @@ def predict_run(
     """
     refuse_several_seeds(run)
     parser, card = read_checkpoint(run, own=own)
-    known = chosen_dataset(dataset, data)
+    known, features = chosen_dataset(dataset, data), features_from_json(card.recipe)
+    store = store or store_of_run(run, card.recipe, features, data)
     left_out = tuple(card.recipe.get("run", {}).get(UNSEEN, ()))
     names = known.names_in(data) if left_out else card.class_names
     names = names if classes is None else class_names(tuple(classes))
@@ -413,7 +412,6 @@ def predict_run(
             f"{', '.join(held[:3])}, ... and {', '.join(wanted.class_names[:3])}, ...; use data of its own "
             "vocabulary, train a parser for this one, or one with parser.head=words, which takes any"
         )
-    features = features_from_json(card.recipe)
     if card.recipe.get("run", {}).get(LEFT_OUT):  # as it was trained
         features = replace(features, missing="drop")
     clips = read_clip_set(data, wanted, features, store=store, any_classes=by_words)

@@ -12,6 +12,9 @@ BEST, LAST = "best.safetensors", "last.safetensors"
 LOG, RECIPE = "log.jsonl", "recipe.json"
 """One JSON object per epoch, and everything needed to build and run the parser."""
 
+STORE_NOTE = "store.txt"
+"""Where the evidence store lay that a run was told to read, a path of that machine."""
+
 PREDICTIONS, SCORES = "predictions.npz", "scores.json"
 """Probabilities and scores of the test split, once it is scored; of a folder of seeds, their mean and deviation."""
 

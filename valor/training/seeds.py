@@ -42,6 +42,7 @@ from .recipe import override
 from .recipes import Recipe, recipe_to_json
 from .run import RunSets, make_deterministic, marked_recipe, pick_device, read_run_sets, train_on, with_seed
 from .run_folder import BEST, LOG, ON_TEST, ON_TEST_SCORES, PREDICTIONS, SCORES
+from .run_store import note_store
 from .scored import damaged_predictions, damaged_scores, refuse_damaged
 from .train import ALSO_TEST, VALOR_RULE, FitResult, figure_of
 
@@ -246,6 +247,7 @@ def _train_beside(
     ]
     whole = named_beside(whole)
     fits = train_together(whole, device=options.device, progress=options.progress)
+    note_store(folder, sets.store)
     results = {
         one.name: _finished(one.recipe, one.sets, one.folder, options, fits[one.name], NOTHING_OWN, lambda _: None)
         for one in whole

@@ -46,6 +46,7 @@ from valor.training.run import (
     train_run,
     with_seed,
 )
+from valor.training.seeds import TrainOptions, train_seeds
 from valor.training.step import build_optimiser, train_step
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -62,6 +63,35 @@ def trained(tmp_path):
 
 def test_the_features_it_was_trained_on_are_parsed(trained):
     assert predict_run(*trained, "test").clip_ids == SPLITS["test"]
+
+
+def test_a_run_knows_the_store_it_was_trained_on(tmp_path, monkeypatch):
+    data, run = write_tables(tmp_path / "data"), tmp_path / "run"
+    write_toy_store(tmp_path / "evidence")
+    labels = write_labels(tmp_path / "labels")
+    monkeypatch.chdir(tmp_path)
+    given = TrainOptions(labels=labels, store=Path("evidence"), progress=False, test=False, picture=False)
+    list(train_seeds(FROM_STORE, data, run, given))
+    monkeypatch.chdir("/")
+    (folder,) = (tmp_path / "evidence").iterdir()
+    assert predict_run(run, data, "test").clip_ids == SPLITS["test"]
+    on_val = ("--annotations", data, "--split", "val")
+    assert typed("evaluate", run, *on_val).code == 0
+    assert typed("predict", run, "--data", data, "--split", "val", "--out", tmp_path / "p.npz").code == 0
+    (tmp_path / "evidence").rename(tmp_path / "moved")
+    lost = (
+        rf"run: its features are of an evidence store of fingerprint {folder.name}, then {tmp_path}/evidence, which is "
+    )
+    with pytest.raises(ValueError, match=lost + rf"not there now, and {data} holds none; say with `store` where it is"):
+        predict_run(run, data, "test")
+    assert "which is not there now" in typed("evaluate", run, *on_val).complaint()
+    assert typed("evaluate", run, *on_val, "--store", tmp_path / "moved").code == 0
+    write_toy_store(tmp_path / "evidence", weights="cd" * 32)
+    with pytest.raises(ValueError, match=lost + "another now"):
+        predict_run(run, data, "test")
+    (run / "store.txt").unlink()
+    with pytest.raises(ValueError, match=rf"of fingerprint {folder.name}, and {data} holds none"):
+        predict_run(run, data, "test")
 
 
 def test_features_of_another_teacher_are_refused_though_their_width_fits(trained, tmp_path):
