@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .did_you_mean import did_you_mean
 from .store.manifest import MODALITIES
 
 TRACKS = ("combined", "visual", "audio")
@@ -49,7 +50,9 @@ class Av2aOptions:
     def __post_init__(self) -> None:
         """Refuse what is no rule."""
         if self.method not in METHODS:
-            raise ValueError(f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
+            raise ValueError(
+                f"method must be one of {', '.join(METHODS)}, got {self.method!r}{did_you_mean(self.method, METHODS)}"
+            )
         if not 0 <= self.audio_share <= 1 or not 0 < self.threshold <= 1 or not self.decay >= 0:
             raise ValueError(
                 "audio_share must be in 0..1, threshold above 0 and at most 1, decay not negative, got "

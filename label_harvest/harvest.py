@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .cores import usable_cores
+from .did_you_mean import did_you_mean
 from .engine import Batch, Clock, Decoding, Engine, LocalEngine
 from .inputs import CHANGED, Scope
 from .media.clip import CLIP, FAILURES, LENGTHS, STATUSES, Grid
@@ -108,7 +109,9 @@ class HarvestOptions:
             object.__setattr__(self, "grid", self.grid.of_segments(self.segment_seconds))
         check_track(self.audio_track)
         if self.length not in LENGTHS:
-            raise ValueError(f"length must be one of {', '.join(LENGTHS)}, got {self.length!r}")
+            raise ValueError(
+                f"length must be one of {', '.join(LENGTHS)}, got {self.length!r}{did_you_mean(self.length, LENGTHS)}"
+            )
         if self.length != CLIP and self.decoder != PYAV:
             raise ValueError(f"{self.decoder} reads clips of one length alone; choose decoder={PYAV} or length={CLIP}")
         if not 0 <= self.log_every <= LONGEST_SECONDS:
@@ -121,8 +124,9 @@ class HarvestOptions:
             raise ValueError(f"the memory limit of a clip must be at most {_MOST_MEMORY} MiB, got {self.limits.memory}")
         unknown = [status for status in self.retry if status not in (*STATUSES, CHANGED)]
         if unknown:
-            known = ", ".join((*STATUSES, CHANGED, *_GROUPS))
-            raise ValueError(f"clips to be read again are named by {known}, got {unknown[0]!r}")
+            known = (*STATUSES, CHANGED, *_GROUPS)
+            named, near = ", ".join(known), did_you_mean(unknown[0], known)
+            raise ValueError(f"clips to be read again are named by {named}, got {unknown[0]!r}{near}")
 
     @property
     def scope(self) -> Scope:

@@ -31,6 +31,7 @@ FLOORS = (
         "label_harvest.strict_json",
         "label_harvest.arrays",
         "label_harvest.children",
+        "label_harvest.did_you_mean",
         "label_harvest.cores",
         "label_harvest.machine",
     },

@@ -14,6 +14,7 @@ import pytest
 from benchmarks.house import modules_of, tree_of
 from tests.conftest import ROOT
 from valor.cli.arguments import build_argument_parser
+from valor.label_harvest.teachers.build import role_of
 
 COMMAND_LINES = ("valor.cli", "valor.__main__", "valor.demo.teachers.train_teachers")
 """What reads options itself; the last is a program of its own."""
@@ -83,3 +84,43 @@ def test_the_library_names_no_options() -> None:
 )
 def test_an_option_in_a_message_is_found(planted: str, is_stray: bool) -> None:
     assert bool(stray_options(ast.parse(planted))) == is_stray
+
+
+def lists_without_a_guess(tree: ast.AST) -> list[str]:
+    """Messages that a name must be one of a list, got another, and do not go on with the one that was meant."""
+    found = []
+    for node in ast.walk(tree):
+        parts = node.values if isinstance(node, ast.JoinedStr) else []
+        listed = False
+        for before, filled, after in zip(parts, parts[1:], [*parts[2:], None], strict=False):
+            if not isinstance(before, ast.Constant) or not isinstance(filled, ast.FormattedValue):
+                continue
+            listed |= str(before.value).endswith((" one of ", " among ")) and ".join(" in ast.unparse(filled)
+            is_name = str(before.value).endswith(", got ") and filled.conversion == ord("r")
+            if listed and is_name and not isinstance(after, ast.FormattedValue):
+                found.append(f"line {node.lineno}: {ast.unparse(node)}")
+    return found
+
+
+def test_whoever_is_given_a_list_is_told_which_name_was_meant() -> None:
+    ours = {name: path for name, path in modules_of(ROOT).items() if name.startswith(("valor.", "label_harvest."))}
+    assert len(ours) > 150
+    assert not {name: found for name, path in ours.items() if (found := lists_without_a_guess(tree_of(path)))}
+
+
+@pytest.mark.parametrize(("planted", "is_found"), [
+    ("""f"mode must be one of {', '.join(MODES)}, got {mode!r}" """, True),
+    ("""f"mode must be among {', '.join(MODES)} or none, got {mode!r}; choose" """, True),
+    ("""f"mode must be one of {', '.join(MODES)}, got {mode!r}{did_you_mean(mode, MODES)}" """, False),
+    ("""f"widths must be among {', '.join(WIDTHS)}, got {width}" """, False),
+])  # fmt: skip
+def test_a_list_without_a_guess_is_found(planted: str, is_found: bool) -> None:
+    assert bool(lists_without_a_guess(ast.parse(planted.strip()))) == is_found
+
+
+@pytest.mark.parametrize(("typed_as", "meant"), [
+    ("demo-visuals", "demo-visual"), ("clap-630", "clap-630k"), ("siglip2-b16-255", "siglip2-b16-256"),
+])  # fmt: skip
+def test_a_teacher_that_was_meant_is_named(typed_as: str, meant: str) -> None:
+    with pytest.raises(ValueError, match=rf"got '{typed_as}' \(did you mean {meant}\?\)"):
+        role_of(typed_as)

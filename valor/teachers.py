@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from valor.adapted import card as adapted
 from valor.data.vocabulary import EventClass, class_names, prompts
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.media.clip import CLIP
 from valor.label_harvest.teachers.build import (
     TeacherOptions,
@@ -149,7 +150,9 @@ def check_choice(choice: TeacherChoice) -> tuple[dict[str, str], dict[str, str]]
     for option, given in (("checkpoints", choice.checkpoints), ("pins", choice.pins)):
         strangers = sorted(set(given) - set(names) - set(extractors))
         if strangers:
-            raise ValueError(f"{option} must be for {', '.join((*names, *extractors))}, got {', '.join(strangers)}")
+            known = (*names, *extractors)
+            near = did_you_mean(strangers[0], known)
+            raise ValueError(f"{option} must be for {', '.join(known)}, got {', '.join(strangers)}{near}")
     return names, extractors
 
 
@@ -354,7 +357,8 @@ def _extractors(features: tuple[str, ...]) -> dict[str, str]:
     unknown = sorted(set(features) - set(EXTRACTORS) - set(of_runs))
     if unknown:
         known = (*EXTRACTORS, *(f"{named}RUN" for named in RUNS.values()))
-        raise ValueError(f"features must be among {', '.join(known)}, got {', '.join(unknown)}")
+        near = did_you_mean(unknown[0], known)
+        raise ValueError(f"features must be among {', '.join(known)}, got {', '.join(unknown)}{near}")
     by_role = {(EXTRACTORS | of_runs)[name]: name for name in features}
     if len(by_role) < len(features):
         raise ValueError(f"features must name one extractor of a kind, got {', '.join(features)}; leave one out")

@@ -3,6 +3,8 @@
 import importlib
 import importlib.util
 
+from ..did_you_mean import did_you_mean
+
 PYAV = "pyav"
 """The decoder that is always there, and of every store that names none."""
 DECODERS = {
@@ -45,7 +47,7 @@ def check_decoder(name: str) -> None:
         ModuleNotFoundError: Not even PyAV is installed, as where only scores are computed.
     """
     if name not in DECODERS:
-        raise ValueError(f"decoder must be one of {', '.join(DECODERS)}, got {name!r}")
+        raise ValueError(f"decoder must be one of {', '.join(DECODERS)}, got {name!r}{did_you_mean(name, DECODERS)}")
     if name == PYAV and importlib.util.find_spec("av") is None:
         raise ModuleNotFoundError("No module named 'av'", name="av")
     if trouble := decoder_trouble(name):

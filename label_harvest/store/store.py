@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from ..did_you_mean import did_you_mean
 from ..media.clip import CLIP
 from ..media.decoders import PYAV
 from ..places.place import Place, each, matching, place_of, sync_folder, write_atomic
@@ -101,7 +102,10 @@ class EvidenceStore:
             ValueError: The store has no such teacher, or its similarity was not among the arrays read.
         """
         if role not in self.manifest["teachers"] or f"{role}.similarity" not in self.arrays:
-            raise ValueError(f"role must be one of {', '.join(self.roles)} with its similarity read, got {role!r}")
+            raise ValueError(
+                f"role must be one of {', '.join(self.roles)} with its similarity read, got {role!r}"
+                f"{did_you_mean(role, self.roles)}"
+            )
         identity = self.manifest["teachers"][role]
         scale, bias = np.float32(identity["logit_scale"]), np.float32(identity["logit_bias"])
         return scale * self.arrays[f"{role}.similarity"] + bias

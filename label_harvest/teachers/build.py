@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..did_you_mean import did_you_mean
 from .catalogue import CATALOGUE, FRAME_SECONDS, opened
 from .hub import weights_here
 from .own import check_members
@@ -65,7 +66,8 @@ def role_of(name: str) -> str:
             return role
     near = difflib.get_close_matches(name, CATALOGUE, 3, 0.5)
     short = f"a short name ({', '.join(near) or 'siglip2-b16-256'}; all in `valor doctor --teachers`)"
-    raise ValueError(f"teacher must be one of {', '.join((*TEACHERS, short, *_FORMS))}, got {name!r}")
+    meant = did_you_mean(name, (*TEACHERS, *CATALOGUE))
+    raise ValueError(f"teacher must be one of {', '.join((*TEACHERS, short, *_FORMS))}, got {name!r}{meant}")
 
 
 def check_teacher(name: str) -> str:
@@ -123,7 +125,7 @@ def check_build(
     if role == "visual":
         from .clip import check_captions, parse_name
 
-        check_captions(parse_name(opened(name)), all_captions(prompts), place, is_given=checkpoint is not None)
+        check_captions(parse_name(opened(name)), all_captions(prompts), place)
         return
     from .clap_models import check_captions as check_clap_captions
     from .pe_audio import is_pe_audio

@@ -22,8 +22,8 @@ from torch.nn import functional
 from ..media.clip import ClipMedia
 from .precision import cast_input, cast_network, chosen_device
 from .published_weights import WeightsOrigin, check_weights
-from .teacher import Evidence, LongCaptionError, Prompts, all_captions, as_json, class_embeddings, stream_of, unit_rows
-from .text_rule import check_text
+from .teacher import Evidence, Prompts, all_captions, as_json, class_embeddings, stream_of, unit_rows
+from .text_rule import check_text, whole_tokens
 from .weights import RANDOM, build_random, is_script, load_exactly, read_state, state_digest, unreachable
 from .where import PATCHES, PlaceMaps, patch_embeddings, seen_area
 
@@ -398,14 +398,13 @@ def _tokenizer(name: OpenClipName, folder: Path | None) -> Tokenize:
     return partial(whole_tokens, tokenizer)
 
 
-def check_captions(name: OpenClipName, captions: list[str], place: Path | None, *, is_given: bool) -> None:
+def check_captions(name: OpenClipName, captions: list[str], place: Path | None) -> None:
     """Refuse captions that would be cut off, where the tokenizer is on this machine.
 
     Args:
         name: Which model.
         captions: As typed.
         place: Its weights; None where they are not here.
-        is_given: Whether they, or random ones, were asked for.
 
     Raises:
         ValueError: A file is given beside a name that says where the weights lie.
@@ -414,36 +413,11 @@ def check_captions(name: OpenClipName, captions: list[str], place: Path | None, 
     import open_clip
 
     if name.model.startswith(_SCHEMES):
-        _refuse_checkpoint(name, place if is_given else None)
+        _refuse_checkpoint(name, place)
         return
     text = (open_clip.get_model_config(name.model) or {}).get("text_cfg", {})
     if "hf_tokenizer_name" not in text or (place is not None and (place.parent / "tokenizer.json").is_file()):
         _tokenizer(name, None if place is None else place.parent)(captions)
-
-
-def whole_tokens(tokenizer: Any, captions: list[str]) -> torch.Tensor:
-    """Tokens of captions, none of which may be cut off: open_clip cuts without a word.
-
-    Args:
-        tokenizer: One of open_clip's, with its `context_length`.
-        captions: As typed.
-
-    Raises:
-        LongCaptionError: A caption takes more tokens than the text tower reads.
-    """
-    length = tokenizer.context_length
-    tokens, wide = tokenizer(captions), tokenizer(captions, context_length=4 * length)
-    fits = _is_padded(wide[:, :length], wide[:, length:], wide[:, -1:], tokens)
-    fits |= _is_padded(wide[:, -length:], wide[:, :-length], wide[:, :1], tokens)
-    for caption, whole in zip(captions, fits.tolist(), strict=True):
-        if not whole:
-            raise LongCaptionError(caption, length)
-    return tokens
-
-
-def _is_padded(kept: torch.Tensor, rest: torch.Tensor, pad: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-    """Whether more room adds nothing to a caption but padding on one side, bool [P]."""
-    return (kept == tokens).all(1) & (rest == pad).all(1)
 
 
 def _spell_bytes(length: int) -> Tokenize:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ..did_you_mean import did_you_mean
 from ..disk import file_sha256
 from ..media.clip import ClipMedia, audio_segments
 from .teacher import Evidence, unit_rows
@@ -139,7 +140,8 @@ class TinyNetwork(nn.Module):
         """
         super().__init__()
         if role not in self.STREAMS:
-            raise ValueError(f"role must be one of {', '.join(self.STREAMS)}, got {role!r}")
+            meant = did_you_mean(role, self.STREAMS)
+            raise ValueError(f"role must be one of {', '.join(self.STREAMS)}, got {role!r}{meant}")
         self.role = role
         self.text = TinyTextTower()
         self.trunks = nn.ModuleDict({name: Trunk(3 if name == "visual" else 1) for name in self.STREAMS[role]})

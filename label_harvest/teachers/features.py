@@ -26,6 +26,7 @@ import torch
 from torch.nn import functional
 
 from ..arrays import read_npz
+from ..did_you_mean import did_you_mean
 from ..media.clip import ClipMedia, audio_segments
 from ..media.frames import SLOT_PIXELS
 from ..media.resample import resample
@@ -326,7 +327,9 @@ def build_extractor(
         RuntimeError: The weights could not be fetched.
     """
     if name not in EXTRACTORS:
-        raise ValueError(f"features must be among {', '.join(EXTRACTORS)}, got {name!r}")
+        raise ValueError(
+            f"features must be among {', '.join(EXTRACTORS)}, got {name!r}{did_you_mean(name, EXTRACTORS)}"
+        )
     if name in _PICTURES:
         return _picture_extractor(name, _PICTURES[name], checkpoint, pin, precision)
     if precision != "float32":

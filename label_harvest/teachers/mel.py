@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from ..did_you_mean import did_you_mean
+
 WINDOW_SAMPLES = 1024
 """Length of the Hann window and of the Fourier transform."""
 HOP_SAMPLES = 480
@@ -147,7 +149,7 @@ def _check(num_samples: int, bank: str) -> None:
     if num_samples <= _HALF:
         raise ValueError(f"waveform must have more than {_HALF} samples, got {num_samples}; pad or repeat it")
     if bank not in BANKS:
-        raise ValueError(f"bank must be one of {', '.join(BANKS)}, got {bank!r}")
+        raise ValueError(f"bank must be one of {', '.join(BANKS)}, got {bank!r}{did_you_mean(bank, BANKS)}")
 
 
 @lru_cache(maxsize=4)

@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional
 
 from ..cores import DEVICE, DEVICES
+from ..did_you_mean import did_you_mean
 from .teacher import PRECISIONS
 
 _KERNEL = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
@@ -29,7 +30,9 @@ def check_precision(precision: str) -> None:
         ValueError: It is none of `PRECISIONS`.
     """
     if precision not in PRECISIONS:
-        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+        raise ValueError(
+            f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}{did_you_mean(precision, PRECISIONS)}"
+        )
 
 
 def chosen_device() -> torch.device:

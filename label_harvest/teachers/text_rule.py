@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from .teacher import LongCaptionError
+
 SIGLIP_LENGTH = 64
 """Tokens of a caption."""
 SIGLIP_PADS = {32_000: 1, 250_000: 1, 256_000: 0}
@@ -58,3 +60,28 @@ def _vocabulary_size(network: Any) -> int:  # noqa: ANN401
     """Rows of the token embedding, 0 where there is none of that name."""
     embedding = getattr(getattr(network, "text", network), "token_embedding", None)
     return 0 if embedding is None else int(embedding.weight.shape[0])
+
+
+def whole_tokens(tokenizer: Any, captions: list[str]) -> torch.Tensor:
+    """Tokens of captions, none of which may be cut off: open_clip cuts without a word.
+
+    Args:
+        tokenizer: One of open_clip's, with its `context_length`.
+        captions: As typed.
+
+    Raises:
+        LongCaptionError: A caption takes more tokens than the text tower reads.
+    """
+    length = tokenizer.context_length
+    tokens, wide = tokenizer(captions), tokenizer(captions, context_length=4 * length)
+    fits = _is_padded(wide[:, :length], wide[:, length:], wide[:, -1:], tokens)
+    fits |= _is_padded(wide[:, -length:], wide[:, :-length], wide[:, :1], tokens)
+    for caption, whole in zip(captions, fits.tolist(), strict=True):
+        if not whole:
+            raise LongCaptionError(caption, length)
+    return tokens
+
+
+def _is_padded(kept: torch.Tensor, rest: torch.Tensor, pad: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """Whether more room adds nothing to a caption but padding on one side, bool [P]."""
+    return (kept == tokens).all(1) & (rest == pad).all(1)

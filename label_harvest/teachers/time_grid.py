@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..did_you_mean import did_you_mean
 from ..media.clip import Grid
 
 MEAN, MAX = "mean", "max"
@@ -34,7 +35,10 @@ class TimeGrid:
         if not 0 < self.seconds < np.inf:
             raise ValueError(f"the seconds of a time grid must be positive, got {self.seconds}")
         if self.pooling not in POOLINGS:
-            raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, got {self.pooling!r}")
+            raise ValueError(
+                f"pooling must be one of {', '.join(POOLINGS)}, got {self.pooling!r}"
+                f"{did_you_mean(self.pooling, POOLINGS)}"
+            )
 
     def identity(self) -> dict[str, object]:
         """As it stands in the identity of a teacher, and with it in the manifest of a store."""

@@ -110,7 +110,7 @@ class Parser(argparse.ArgumentParser):
         try:
             super()._check_value(action, value)
         except argparse.ArgumentError as error:
-            from valor.data.vocabulary import did_you_mean  # waits for numpy
+            from valor.label_harvest.did_you_mean import did_you_mean  # waits for numpy
 
             known = [str(one) for one in action.choices or ()]
             meant = " (did you mean cuda?)" if value in ("gpu", "GPU") and "cuda" in known else ""

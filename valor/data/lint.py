@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from valor.eval.events import MODALITIES
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.store.manifest import media_id
 
 from .datasets.dataset import LLP, DataSet
 from .names import name_reader, name_splitter
 from .rows import EVENT_COLUMNS, WEAK_COLUMNS, plain_seconds, table_rows
 from .tables import read_modality_tags, read_weak_table
-from .vocabulary import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,10 @@ def lint_folder(
     folder, versions = Path(folder), dataset.layout.events
     truth_version = truth_version or next(iter(versions), "")
     if versions and truth_version not in versions:
-        raise ValueError(f"truth_version must be one of {', '.join(versions)}, got {truth_version!r}")
+        raise ValueError(
+            f"truth_version must be one of {', '.join(versions)}, got {truth_version!r}"
+            f"{did_you_mean(truth_version, versions)}"
+        )
     class_names = class_names or dataset.names
     if dataset.reader is not None:
         return _read_by_its_own(folder, class_names, dataset, truth_version)

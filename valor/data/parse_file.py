@@ -27,6 +27,7 @@ import numpy.typing as npt
 
 from valor.eval.decide import PostProcessing, spread_thresholds
 from valor.eval.events import MODALITIES, events_of
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.strict_json import (
     MOST_SECONDS,
@@ -479,7 +480,9 @@ def _told_event(value: object) -> ParsedEvent:
     )
     name, modality = (as_text(event[key], f"events: {key}") for key in ("class", "modality"))
     if modality not in MODALITIES:
-        raise ValueError(f"events: expected one of {', '.join(MODALITIES)}, got {modality!r:.80}")
+        raise ValueError(
+            f"events: expected one of {', '.join(MODALITIES)}, got {modality!r:.80}{did_you_mean(modality, MODALITIES)}"
+        )
     prob = as_number(event["prob"], "events: prob", 0, 1)
     margin = None if event.get("margin") is None else as_number(event["margin"], "events: margin", -1, 1)
     if margin is not None:

@@ -54,6 +54,7 @@ import numpy as np
 
 from valor.eval.decide import PostProcessing
 from valor.eval.events import MODALITIES, BoolArray, FloatArray, events_of
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.places.place import stands
 from valor.label_harvest.store.manifest import composed
@@ -87,7 +88,6 @@ from .rows import (
 )
 from .segment_grid import ListedEvent, SegmentGrid, predictions_of
 from .tables import MOST_SEGMENTS
-from .vocabulary import did_you_mean
 
 
 def read_any_predictions(

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from valor.eval.events import MODALITIES
+from valor.label_harvest.did_you_mean import did_you_mean
 
 from .predictions import Predictions
-from .vocabulary import did_you_mean
 
 ROUNDINGS = ("exact", "nearest", "cover")
 """What is done about times between segment borders."""
@@ -51,7 +51,10 @@ class SegmentGrid:
                 f"got {self.num_segments} segments of {self.segment_seconds} s"
             )
         if self.rounding not in ROUNDINGS:
-            raise ValueError(f"rounding must be one of {', '.join(ROUNDINGS)}, got {self.rounding!r}")
+            raise ValueError(
+                f"rounding must be one of {', '.join(ROUNDINGS)}, got {self.rounding!r}"
+                f"{did_you_mean(self.rounding, ROUNDINGS)}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ import numpy as np
 from valor.eval.events import BoolArray, as_marks, event_frame
 from valor.eval.figures.style import ON_SCREEN, PICTURES, Style, to_picture
 from valor.eval.figures.timeline import timeline_figure
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.store.manifest import composed
 
@@ -110,7 +111,8 @@ def plot_clip(
     """
     wanted, clips = clip_ids[0] if clip_id is None else composed(clip_id), f"{len(clip_ids):,} clips"
     if wanted not in clip_ids:
-        raise ValueError(f"clip_id must be one of the {clips}, {clip_ids[0]} the first, got {clip_id!r}")
+        near = did_you_mean(clip_id, clip_ids)
+        raise ValueError(f"clip_id must be one of the {clips}, {clip_ids[0]} the first, got {clip_id!r}{near}")
     if other := [name for name, marked in tracks.items() if len(marked) != len(clip_ids)]:
         raise ValueError(f"{other[0]}: must be marks of the same {clips}, got {len(tracks[other[0]]):,}")
     tracks = {name: as_marks(marked) for name, marked in tracks.items()}

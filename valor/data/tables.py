@@ -32,6 +32,7 @@ import numpy as np
 from valor.eval.detection import TrueEvents, events_of_marks
 from valor.eval.events import MODALITIES, BoolArray, Float64Array
 from valor.eval.metrics import Metric
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.media.windows import num_segments as segments_of
 from valor.label_harvest.places.place import Place, place_of
@@ -50,7 +51,6 @@ from .rows import (
     seconds_text,
     write_rows,
 )
-from .vocabulary import did_you_mean
 
 WEAK_TABLES = {"train": "AVVP_train.csv", "val": "AVVP_val_pd.csv", "test": "AVVP_test_pd.csv"}
 """File of the clip-level tags of each split."""
@@ -217,7 +217,7 @@ def read_split(
     if split not in layout.tags or truth_version not in layout.events:
         raise ValueError(
             f"split must be one of {', '.join(layout.tags)} and truth_version one of {', '.join(layout.events)}, "
-            f"got {split!r} and {truth_version!r}"
+            f"got {split!r}{did_you_mean(split, layout.tags)} and {truth_version!r}"
         )
     found = read_clips(folder, split, class_names, any_length=num_segments is None, layout=layout)
     if split not in layout.annotated:

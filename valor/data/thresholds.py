@@ -33,6 +33,7 @@ import numpy.typing as npt
 
 from valor.eval.decide import PostProcessing, fill, is_complete
 from valor.eval.events import MODALITIES
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.strict_json import as_list, as_number, as_object, as_text, as_whole, loads
 
@@ -78,7 +79,10 @@ class Calibration:
     def __post_init__(self) -> None:
         """Refuse thresholds for something else, of nobody, or of other than every class."""
         if self.applies_to not in APPLIES_TO:
-            raise ValueError(f"applies_to must be one of {', '.join(APPLIES_TO)}, got {self.applies_to!r}")
+            raise ValueError(
+                f"applies_to must be one of {', '.join(APPLIES_TO)}, got {self.applies_to!r}"
+                f"{did_you_mean(self.applies_to, APPLIES_TO)}"
+            )
         lengths = {role: len(values) for role, values in self.thresholds.items()}
         if not lengths or not set(lengths) <= set(ROLES) or set(lengths.values()) != {len(self.class_names)}:
             raise ValueError(

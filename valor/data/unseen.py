@@ -4,10 +4,11 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.places.place import place_of
 
 from .names import join_names, name_splitter
-from .vocabulary import class_names, did_you_mean, is_file, vocabulary_file
+from .vocabulary import class_names, is_file, vocabulary_file
 
 
 def named_unseen(typed: str | Sequence[str], names: Sequence[str], own: Sequence[str] = ()) -> tuple[str, ...]:

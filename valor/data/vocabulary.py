@@ -1,6 +1,5 @@
 """The one table of event classes: name, the prompts the two teachers read, and the thresholds on what they answer."""
 
-import difflib
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any
 
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.places.place import Place, matching, place_of, stands
 from valor.label_harvest.store.manifest import composed
 from valor.label_harvest.strict_json import as_list, as_object, as_text, loads
@@ -164,7 +164,8 @@ def vocabulary_file(path: Place) -> tuple[EventClass, ...]:
     """
     if not path.is_file():
         raise ValueError(
-            f"classes must be one of {', '.join(VOCABULARIES)} or a JSON file of classes, got {str(path)!r}, "
+            f"classes must be one of {', '.join(VOCABULARIES)} or a JSON file of classes, got {str(path)!r}"
+            f"{did_you_mean(str(path), VOCABULARIES)}, "
             "which is no file; names of classes have commas between, and one alone a comma behind it"
         )
     try:
@@ -282,27 +283,6 @@ def read_class_names(typed: str | None, folder: Place) -> tuple[str, ...]:
     if typed is None and not stands(folder / CLASSES_FILE):
         return class_names(stored_classes(folder / STORE, folder, captions=False))
     return class_names(read_vocabulary(typed) if typed is not None else vocabulary_file(folder / CLASSES_FILE))
-
-
-def did_you_mean(name: str, known: Sequence[str], *, cutoff: float = 0.8) -> str:
-    """Say which known name was probably meant, in whatever case; an empty string if none comes close.
-
-    Args:
-        name: What was written.
-        known: What it may be.
-        cutoff: How alike the two must be, of 1.
-
-    >>> did_you_mean("valorpp", ("valor", "valor+", "valor++"))
-    ' (did you mean valor++?)'
-    """
-    plain = {_spoken(one): one for one in reversed(known)}
-    close = difflib.get_close_matches(_spoken(name), plain, n=1, cutoff=cutoff)
-    return f" (did you mean {plain[close[0]]}?)" if close else ""
-
-
-def _spoken(name: str) -> str:
-    """A name as it is heard: without case, and a plus as the letter or the word that is typed for it."""
-    return name.casefold().replace("plus", "p").replace("+", "p")
 
 
 def _unique(names: list[str], where: str) -> tuple[str, ...]:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from valor.label_harvest.did_you_mean import did_you_mean
+
 SPLIT_SHARES = {"train": 0.6, "val": 0.12, "test": 0.28}
 """How the clips of a world are divided."""
 PLAIN, STROKES = "plain", "strokes"
@@ -40,7 +42,9 @@ class DemoOptions:
         if self.films is not None and self.shuffle_teachers:
             raise ValueError("shuffle_teachers gives clips the scores of others of their length; leave it or films out")
         if self.world not in WORLDS:
-            raise ValueError(f"world must be one of {', '.join(WORLDS)}, got {self.world!r}")
+            raise ValueError(
+                f"world must be one of {', '.join(WORLDS)}, got {self.world!r}{did_you_mean(self.world, WORLDS)}"
+            )
         if self.films is not None and self.world != PLAIN:
             raise ValueError(f"world={self.world} has clips alone; leave it or films out")
         if self.seeds < 1:

@@ -7,6 +7,7 @@ from pathlib import Path
 from valor.data.common_classes import JOURNAL
 from valor.data.datasets.dataset import LLP, DataSet, dataset_of
 from valor.eval.xml_text import xml_text
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.store.manifest import composed, media_id
 from valor.video.formats.tables import unspaced
 from valor.video.paths import MEDIA_SUFFIXES
@@ -85,7 +86,8 @@ def split_that_was_said(split: str, data: Path | None) -> Filed:
     dataset = LLP if data is None else dataset_of(data)
     if split not in dataset.splits:
         whose = f"of {data}" if data is not None else "unless data=DIR says otherwise"
-        raise ValueError(f"split must be one of {', '.join(dataset.splits)} {whose}, got {split!r:.100}")
+        near = did_you_mean(split, dataset.splits)
+        raise ValueError(f"split must be one of {', '.join(dataset.splits)} {whose}, got {split!r:.100}{near}")
     return Filed(split=split, dataset=dataset)
 
 

@@ -16,6 +16,7 @@ from valor.data.thresholds import APPLIES_TO
 from valor.eval.decide import rule_text
 from valor.eval.scores import FIGURES, LEVELS
 from valor.eval.tables import FIGURE_TITLES, LEVEL_TITLES, Sheet
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.disk import file_sha256, replaced
 from valor.label_harvest.places.place import place_of
 from valor.label_harvest.store.status import store_status
@@ -258,7 +259,10 @@ def _thresholds(path: Path) -> Shared:
     try:
         table = as_object(loads(path.read_text(encoding="utf-8")), "the file")
         if table.get("applies_to") not in APPLIES_TO:
-            raise ValueError(f"applies_to must be one of {', '.join(APPLIES_TO)}, got {table.get('applies_to')!r:.40}")
+            raise ValueError(
+                f"applies_to must be one of {', '.join(APPLIES_TO)}, got {table.get('applies_to')!r:.40}"
+                f"{did_you_mean(table.get('applies_to'), APPLIES_TO)}"
+            )
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: expected thresholds as `valor calibrate` writes them, got {error!s:.300}") from error
     classes = as_object(table.get("classes") or {}, "classes")

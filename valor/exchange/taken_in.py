@@ -11,9 +11,9 @@ from typing import Any
 from valor.data.common_classes import JOURNAL
 from valor.data.names import name_reader, named_source
 from valor.data.rows import check_names
-from valor.data.vocabulary import did_you_mean
 from valor.eval.events import MODALITIES
 from valor.eval.xml_text import xml_text
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.store.manifest import composed
 from valor.video.formats.formats import FORMATS, read_events
 from valor.video.formats.tables import unspaced

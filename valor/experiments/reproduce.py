@@ -35,6 +35,7 @@ from valor.eval.decide import PostProcessing
 from valor.eval.metrics import Judged
 from valor.eval.scores import TenScores, nothing_predicted
 from valor.eval.tables import latex_comments
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.disk import replaced
 from valor.scoring.compare import SELECTION, Comparison, compare
 from valor.scoring.layout import FORMATS, to_json
@@ -113,7 +114,7 @@ def published_row_of(row: str, published: Published | None = None) -> PublishedR
         ValueError: There is no such row.
     """
     if row not in ROWS:
-        raise ValueError(f"a row to reproduce is one of {', '.join(ROWS)}, got {row!r}")
+        raise ValueError(f"a row to reproduce is one of {', '.join(ROWS)}, got {row!r}{did_you_mean(row, ROWS)}")
     method = (PUBLISHED_AS | HARVESTED_ROWS)[row]
     known = published or read_published(dataset_of_row(row))
     return next((entry for entry in known.rows if entry.method == method), None)

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from valor.data.label_file import FILE_NAME, write_label_facts, write_pseudo_labels
 from valor.data.own_files import own_parts
 from valor.data.provenance import Provenance
-from valor.data.vocabulary import did_you_mean
 from valor.eval.events import BoolArray, FloatArray
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.training.methods.methods import METHODS
 from valor.training.recipes import RECIPES, Recipe, override
 
@@ -105,7 +105,7 @@ def make_labels(name: str, evidence: LabelEvidence) -> npt.NDArray[Any]:
         ValueError: There is no such source, or it needs a teacher that is not there.
     """
     if name not in SOURCES:
-        raise ValueError(f"labels come from one of {', '.join(SOURCES)}, got {name!r}")
+        raise ValueError(f"labels come from one of {', '.join(SOURCES)}, got {name!r}{did_you_mean(name, SOURCES)}")
     lacking = SOURCES[name].lacks(evidence)
     if lacking:
         kind = "scores" if SOURCES[name].soft else "labels"

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from valor.eval.figures.style import ENDINGS, PICTURES
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.places.place import Place
 
 SOFT_TEMPERATURE = 1.0
@@ -59,7 +60,9 @@ class LabelOptions:
     def __post_init__(self) -> None:
         """Refuse what does not belong together."""
         if self.rule not in LABEL_RULES:
-            raise ValueError(f"rule must be one of {', '.join(LABEL_RULES)}, got {self.rule!r}")
+            raise ValueError(
+                f"rule must be one of {', '.join(LABEL_RULES)}, got {self.rule!r}{did_you_mean(self.rule, LABEL_RULES)}"
+            )
         of_thresholds = ("thresholds", "temperature", "margin", "compare", "disagreements")
         given = [name for name in of_thresholds if getattr(self, name) not in (None, False)]
         refused = [name for name in given if name not in _GIVEN.get(self.rule, ())]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from valor.label_harvest.cores import DEVICES
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.training.options import FitOptions
 
 LEAST_LEARNED = 2
@@ -43,7 +44,9 @@ class PretrainOptions:
         if not 0 <= self.held_out < 1:
             raise ValueError(f"held_out must be in [0, 1), got {self.held_out:g}")
         if self.device not in DEVICES:
-            raise ValueError(f"device must be one of {', '.join(DEVICES)}, got {self.device!r}")
+            raise ValueError(
+                f"device must be one of {', '.join(DEVICES)}, got {self.device!r}{did_you_mean(self.device, DEVICES)}"
+            )
         self.as_fit()
 
     def as_fit(self) -> FitOptions:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from valor.eval.events import MODALITIES
+from valor.label_harvest.did_you_mean import did_you_mean
 
 BOTH = "both"
 LARGE = 300_000
@@ -90,7 +91,7 @@ class FitOptions:
     def __post_init__(self) -> None:
         """Refuse what trains nothing."""
         if self.net not in NETS:
-            raise ValueError(f"net must be one of {', '.join(NETS)}, got {self.net!r}")
+            raise ValueError(f"net must be one of {', '.join(NETS)}, got {self.net!r}{did_you_mean(self.net, NETS)}")
         for name, least in (("epochs", 1), ("batch_size", 2), ("layers", 1), ("width", 8)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")

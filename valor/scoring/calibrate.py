@@ -28,6 +28,7 @@ from valor.eval.decide import PostProcessing, decide, gate_probs, is_complete, o
 from valor.eval.events import MODALITIES
 from valor.eval.scores import score
 from valor.eval.tuning import clear_wins, cross_fitted
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.disk import file_sha256
 from valor.label_harvest.posterior import fit_posterior, posterior
 from valor.label_harvest.presence import PresenceOptions, clip_evidence, competed, matched_cuts
@@ -501,7 +502,9 @@ def _provenance(
 
 def _check_criterion(criterion: str, split: Split, known: Sequence[str] | Mapping[str, str]) -> None:
     if criterion not in known:
-        raise ValueError(f"criterion must be one of {', '.join(known)}, got {criterion!r}")
+        raise ValueError(
+            f"criterion must be one of {', '.join(known)}, got {criterion!r}{did_you_mean(criterion, known)}"
+        )
     if criterion != "tag-rate" and split.truth is None:
         raise ValueError(
             f"{criterion} needs dense labels, which the split {split.name!r} has not; use val, or tag-rate"

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from valor.data.vocabulary import did_you_mean
 from valor.eval.scores import FIGURES, LEVELS
 from valor.eval.tables import FIGURE_TITLES
+from valor.label_harvest.did_you_mean import did_you_mean
 
 SAID = {"rule": "post_processing", "extra_data": "extra_data", "tuned": "tuned", "source": "sources"}
 """What may be said of a row, by what is typed for it, and its column in CSV."""

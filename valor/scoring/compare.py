@@ -21,10 +21,10 @@ from valor.data.names import named_source
 from valor.data.provenance import MARK, told_by
 from valor.data.score_file import read_scores_json
 from valor.data.tables import DEMO_WORLD, OWN_WORLD, PUBLISHED_TRUTH
-from valor.data.vocabulary import did_you_mean
 from valor.eval.decide import PRESETS, PostProcessing, is_complete
 from valor.eval.scores import FIGURES, LEVELS, TenScores
 from valor.eval.tuning import TUNED
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.strict_json import as_flag, as_list, as_object, as_text, as_whole
 from valor.training.facts import facts_from_json
 from valor.training.run_folder import HALF_SCORES, ON_TEST_SCORES, TUNED_SCORES
@@ -400,7 +400,9 @@ def _world_of(report: Record) -> str:
     """The world a score file names; of one that names none, own tables where its truth has another hash than LLP's."""
     named, truth = _text_of(report, "world"), _text_of(report, "truth_sha256")
     if named not in (None, *_WORLD_MARKS):
-        raise ValueError(f"world must be one of {', '.join(_WORLD_MARKS)}, got {named!r}")
+        raise ValueError(
+            f"world must be one of {', '.join(_WORLD_MARKS)}, got {named!r}{did_you_mean(named, _WORLD_MARKS)}"
+        )
     if named or truth in (None, *PUBLISHED_TRUTH.values()) or report.get("dataset", "llp") != "llp":
         return named or ""
     return OWN_WORLD

@@ -20,6 +20,7 @@ from valor.eval.figures.style import ON_SCREEN, Style
 from valor.eval.figures.timeline import timeline_figure
 from valor.eval.intervals import class_intervals
 from valor.eval.scores import PER_CLIP
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.media.pixels import in_shape, pixel_shape
 from valor.label_harvest.media.read import read_clip
@@ -297,8 +298,9 @@ def draw_confusion(
     Raises:
         ValueError: The modality is unknown.
     """
-    if modality not in (*MODALITIES, "both"):
-        raise ValueError(f"modality must be one of {', '.join(MODALITIES)}, both, got {modality!r}")
+    if modality not in (known := (*MODALITIES, "both")):
+        near = did_you_mean(modality, known)
+        raise ValueError(f"modality must be one of {', '.join(known)}, got {modality!r}{near}")
     runs = _runs_of(system)
     matrices = np.mean([confusion(one.predicted, one.truth, valid=one.valid) for one in runs], axis=0)
     matrix = matrices.sum(axis=0) if modality == "both" else matrices[MODALITIES.index(modality)]

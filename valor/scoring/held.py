@@ -16,6 +16,7 @@ from valor.eval.intervals import Intervals, bootstrap, difference_line
 from valor.eval.scores import FIGURES, LEVELS
 from valor.eval.scores import Scores as PlainScores
 from valor.eval.tables import FIGURE_TITLES, LEVEL_TITLES
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.disk import replaced
 
 from .compare import Comparison, figure_names
@@ -224,7 +225,7 @@ class Table(Comparison):
         """
         names = figure_names(self.metrics)
         if figure not in names:
-            raise ValueError(f"figure must be one of {', '.join(names)}, got {figure!r}")
+            raise ValueError(f"figure must be one of {', '.join(names)}, got {figure!r}{did_you_mean(figure, names)}")
         place = names.index(figure)
         rows, left_out = [], []
         for row in self.rows:

@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from valor.label_harvest.did_you_mean import did_you_mean
+
 WORDS = ("one", "many")
 """One class or none in each segment, heard and seen, as in AVE; or any number of them in each modality."""
 
@@ -39,7 +41,9 @@ class LanguageOptions:
     def __post_init__(self) -> None:
         """Refuse what nothing is learned by."""
         if self.words not in (None, *WORDS):
-            raise ValueError(f"words must be one of {', '.join(WORDS)}, got {self.words!r}")
+            raise ValueError(
+                f"words must be one of {', '.join(WORDS)}, got {self.words!r}{did_you_mean(self.words, WORDS)}"
+            )
         for name, least in (("length", 3), ("step", 1), ("layers", 1), ("steps", 1), ("width", 8)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")

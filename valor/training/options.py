@@ -10,6 +10,7 @@ from typing import Any
 
 from valor.data.datasets.dataset import DataSet
 from valor.eval.scores import FIGURES, LEVELS
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.places.place import Place, place_of
 
 OPTIMISERS = ("adamw", "adam", "sgd")
@@ -115,7 +116,10 @@ class FitOptions:
         for name, known in _CHOICES.items():
             own = name == "select_by" and self.select_by.startswith(OWN_FIGURE)
             if getattr(self, name) not in known and not own:
-                raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+                raise ValueError(
+                    f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}"
+                    f"{did_you_mean(getattr(self, name), known)}"
+                )
         for name, value in _WHOLE.items():
             if not isinstance(getattr(self, name), int) or getattr(self, name) < value:
                 raise ValueError(f"{name} must be a whole number of at least {value}, got {getattr(self, name)!r}")
@@ -268,7 +272,9 @@ def check_trackers(names: Sequence[str]) -> None:
     """
     for name in names:
         if name not in TRACKERS:
-            raise ValueError(f"trackers must be one of {', '.join(TRACKERS)}, got {name!r}")
+            raise ValueError(
+                f"trackers must be one of {', '.join(TRACKERS)}, got {name!r}{did_you_mean(name, TRACKERS)}"
+            )
         if not _installed(name):
             raise ValueError(
                 f"the tracker {name} needs the package {name}, which is not installed: pip install {name} "

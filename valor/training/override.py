@@ -7,7 +7,7 @@ from types import UnionType
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from valor.data.own_files import TAKEN_BY
-from valor.data.vocabulary import did_you_mean
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.strict_json import plain_number
 
 Options = TypeVar("Options")

@@ -24,7 +24,7 @@ from typing import Any
 
 from valor.data.datasets.dataset import DATASETS, DataSet
 from valor.data.own_files import LOADED, TAKEN_BY, OwnFile, changed_own, own_parts, read_file, run_file
-from valor.data.vocabulary import did_you_mean
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.teachers.build import TEACHERS
 from valor.label_harvest.teachers.teacher import ROLES
 from valor.parsers.options import ENCODERS, NETWORKS, POOLINGS, STEMS

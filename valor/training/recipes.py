@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from valor.data.features.feature_options import FeatureOptions
-from valor.data.vocabulary import did_you_mean
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.parsers.options import PARSERS, ParserOptions
 
 from .methods.methods import METHODS

@@ -9,6 +9,7 @@ from pathlib import Path
 from valor.data.rows import plain_seconds
 from valor.eval.decide import PostProcessing
 from valor.eval.figures.style import ON_SCREEN, Style
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.media.process import DecodeLimits
 from valor.label_harvest.media.tracks import check_track
 
@@ -95,9 +96,14 @@ class ParseOptions:
                 raise ValueError(f"{name} must be at least 1, got {number}")
         check_track(self.audio_track)
         if self.frames not in FRAMES:
-            raise ValueError(f"frames must be one of {', '.join(FRAMES)}, got {self.frames!r:.80}")
+            raise ValueError(
+                f"frames must be one of {', '.join(FRAMES)}, got {self.frames!r:.80}{did_you_mean(self.frames, FRAMES)}"
+            )
         if self.where_by not in WHERE_BY:
-            raise ValueError(f"where_by must be one of {', '.join(WHERE_BY)}, got {self.where_by!r:.80}")
+            raise ValueError(
+                f"where_by must be one of {', '.join(WHERE_BY)}, got {self.where_by!r:.80}"
+                f"{did_you_mean(self.where_by, WHERE_BY)}"
+            )
         if self.where_by != AUTO and not self.where:
             raise ValueError(
                 f"where_by={self.where_by} says how `where` is found, which is not asked for; ask for both"
@@ -159,5 +165,6 @@ class BatchOptions:
         """Refuse unknown formats."""
         unknown = [name for name in self.formats if name not in (*PICTURES, *FORMATS, "json")]
         if unknown:
-            known = ", ".join(("json", *PICTURES, *FORMATS))
-            raise ValueError(f"formats must be among {known}, got {', '.join(unknown)}")
+            known = ("json", *PICTURES, *FORMATS)
+            near = did_you_mean(unknown[0], known)
+            raise ValueError(f"formats must be among {', '.join(known)}, got {', '.join(unknown)}{near}")

@@ -30,9 +30,9 @@ from valor.label_harvest.teachers.clip import (
     load_open_clip,
     parse_name,
     preprocess,
-    whole_tokens,
 )
 from valor.label_harvest.teachers.teacher import LongCaptionError
+from valor.label_harvest.teachers.text_rule import whole_tokens
 
 PROMPTS = ("A photo of a dog.", "A photo of a cat.", "A photo of a car.")
 

@@ -406,6 +406,8 @@ def _typed(words, action, address):
         typed += ["valor", "--data=d", "--out=o"]
     if words in (("probe",), ("pretrain-bench",)):
         typed += ["--data=d", *(["run"] if words == ("probe",) else [])]
+    if words[0] in ("evaluate", "plot"):
+        typed += ["p.npz", "--annotations=d", *(["--clip=c"] if words[-1] == "timeline" else [])]
     if words == ("pretrain",):
         typed += ["avc", "--recipe=demo", "--out=o"]
     return typed

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from valor.data.segment_grid import ListedEvent, SegmentGrid, predictions_of
-from valor.data.vocabulary import did_you_mean
+from valor.label_harvest.did_you_mean import did_you_mean
 
 CLASSES = ("Dog", "Speech")
 

@@ -31,11 +31,12 @@ from pathlib import Path
 import numpy as np
 
 from valor.eval.events import MODALITIES, BoolArray
+from valor.label_harvest.did_you_mean import did_you_mean
 
 from ..features.hdf5 import read_hdf5
 from ..rows import plain_seconds
 from ..tables import Layout, Split
-from ..vocabulary import EventClass, did_you_mean
+from ..vocabulary import EventClass
 
 ANNOTATIONS = "Annotations.txt"
 AVE_SPLITS = ("train", "val", "test")

@@ -27,6 +27,7 @@ import numpy as np
 from valor.eval.accuracy import ONE_EVENT_METRICS
 from valor.eval.events import BoolArray
 from valor.eval.metrics import Metric
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.disk import write_json
 from valor.label_harvest.places.objects import ObjectPath
 from valor.label_harvest.places.place import Place, place_of, stands
@@ -172,7 +173,10 @@ class DataSet:
         self._check_split(split)
         version, named = truth_version or next(iter(self.layout.events), ""), tuple(names or self.names)
         if self.layout.events and version not in self.layout.events:
-            raise ValueError(f"truth_version must be one of {', '.join(self.layout.events)}, got {version!r}")
+            raise ValueError(
+                f"truth_version must be one of {', '.join(self.layout.events)}, got {version!r}"
+                f"{did_you_mean(version, self.layout.events)}"
+            )
         if self.reader is not None:
             return self._told(_with_digest(self.reader(self, Path(folder), split, named, version), version))
         return self._told(
@@ -196,7 +200,9 @@ class DataSet:
 
     def _check_split(self, split: str) -> None:
         if split not in self.splits:
-            raise ValueError(f"split must be one of {', '.join(self.splits)}, got {split!r}")
+            raise ValueError(
+                f"split must be one of {', '.join(self.splits)}, got {split!r}{did_you_mean(split, self.splits)}"
+            )
 
     def _told(self, split: Split) -> Split:
         """The split with what a data set says of all of them."""
@@ -424,7 +430,8 @@ def chosen_dataset(dataset: DataSet | str | None, folder: Place | str) -> DataSe
 def _known(name: object, where: Place | str) -> DataSet:
     if not isinstance(name, str) or name not in DATASETS:
         raise ValueError(
-            f"{where}: the data set must be one of {', '.join(DATASETS)}, got {name!r}; one of your own is known once "
+            f"{where}: the data set must be one of {', '.join(DATASETS)}, got {name!r}"
+            f"{did_you_mean(name, DATASETS)}; one of your own is known once "
             "the file that defines it is loaded"
         )
     return DATASETS[name]

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from valor.eval.detection import Detections, on_segments
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.disk import write_json
 from valor.label_harvest.store.manifest import composed
 from valor.label_harvest.strict_json import as_flag, as_list, as_number, as_object, as_text
@@ -22,7 +23,6 @@ from valor.label_harvest.strict_json import as_flag, as_list, as_number, as_obje
 from ..predictions import SHOWN, Predictions
 from ..provenance import Provenance
 from ..segment_grid import SegmentGrid
-from ..vocabulary import did_you_mean
 
 RESULTS = "results"
 """Key by which such a file is known."""

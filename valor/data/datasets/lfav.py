@@ -35,13 +35,13 @@ from valor.eval.average_precision import lfav_precision
 from valor.eval.events import MODALITIES, BoolArray
 from valor.eval.metrics import Judged, Metric
 from valor.eval.scores import score
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.places.place import stands
 from valor.label_harvest.store.manifest import check_clip_id
 
 from ..names import join_names, name_splitter, split_names
 from ..rows import EVENT_COLUMNS, WEAK_COLUMNS, checked_rows, plain_seconds
 from ..tables import DURATION_COLUMNS, MOST_SEGMENTS, Layout, Split, refuse_too_many_marks
-from ..vocabulary import did_you_mean
 from .ave import Found
 
 _LOG = logging.getLogger(__name__)

@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from valor.eval.events import MODALITIES
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.store.manifest import check_clip_id, composed
 
 from ..names import name_splitter, split_names
 from ..rows import EVENT_COLUMNS, PREDICTION_COLUMNS, plain_seconds, read_rows
 from ..tables import MODALITY_COLUMNS, MOST_SEGMENTS
-from ..vocabulary import did_you_mean
 
 SPLITS = ("train", "val", "test")
 """What the column `split` may say."""
@@ -100,7 +100,9 @@ def read_listing(path: Path, known: Sequence[str] | None = None) -> tuple[Listed
             _refuse_unknown(tag, known or (), where)
         split = cells.get("split", "")
         if "split" in cells and split not in SPLITS:
-            raise ValueError(f"{where}: split must be one of {', '.join(SPLITS)}, got {split!r}")
+            raise ValueError(
+                f"{where}: split must be one of {', '.join(SPLITS)}, got {split!r}{did_you_mean(split, SPLITS)}"
+            )
         if "group" in cells and not cells["group"]:
             raise ValueError(f"{where}: the column group is empty here; name what the clip was cut from in every row")
         seconds = plain_seconds(cells["seconds"]) if "seconds" in cells else None

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from valor.eval.events import MODALITIES, BoolArray, events_of
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.disk import rename
 from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.media.windows import num_segments as segments_of
@@ -85,7 +86,10 @@ class NewDataSetOptions:
         if self.segments is not None and self.any_length:
             raise ValueError("segments says one length for all clips and any_length that each has its own; give one")
         if self.group_by not in GROUPED_BY:
-            raise ValueError(f"group_by must be one of {', '.join(GROUPED_BY)}, got {self.group_by!r}")
+            raise ValueError(
+                f"group_by must be one of {', '.join(GROUPED_BY)}, got {self.group_by!r}"
+                f"{did_you_mean(self.group_by, GROUPED_BY)}"
+            )
 
 
 GROUPED_BY = ("video", "folder")

@@ -29,12 +29,12 @@ import numpy as np
 from valor.eval.accuracy import accuracy, clip_class_labels, mean_clip_f, true_labels
 from valor.eval.events import MODALITIES
 from valor.eval.metrics import Judged, Metric
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.store.manifest import check_clip_id, composed
 from valor.label_harvest.strict_json import as_list, as_object, as_text, loads
 
 from ..rows import read_rows
 from ..tables import Layout, Split
-from ..vocabulary import did_you_mean
 from .ave import Found
 
 META = "ovave_dataset_meta.csv"
@@ -143,7 +143,9 @@ def _clips(folder: Path, names: Sequence[str]) -> dict[str, list[_Clip]]:
         split, name, kind, _ = (cells[header.index(column)].strip() for column in COLUMNS)
         clip_id = composed(cells[header.index("vid_name")])
         if split not in found:
-            raise ValueError(f"{where}: split must be one of {', '.join(found)}, got {split!r:.200}")
+            raise ValueError(
+                f"{where}: split must be one of {', '.join(found)}, got {split!r:.200}{did_you_mean(split, found)}"
+            )
         if name not in names:
             raise ValueError(f"{where}: {clip_id}: unknown class {name!r:.200}{did_you_mean(name, names)}")
         if kind not in KINDS:

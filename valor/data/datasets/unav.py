@@ -39,10 +39,10 @@ from valor.eval.events import MODALITIES, BoolArray, Float64Array, Runs
 from valor.eval.metrics import Judged, Metric
 from valor.eval.proposals import ProposalRule, proposals_of
 from valor.eval.soft_nms import soft_nms
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.strict_json import as_list, as_number, as_object, as_text, as_whole, loads
 
 from ..tables import MOST_SEGMENTS, Layout, Split, refuse_too_many_marks
-from ..vocabulary import did_you_mean
 
 UNAV_FILE = "unav100_annotations.json"
 """The file, as published."""
@@ -119,7 +119,9 @@ def _videos(folder: Path, names: Sequence[str]) -> dict[str, list[_Video]]:
             video = as_object(held, clip_id)
             subset = as_text(video.get("subset"), f"{clip_id}: subset").lower()
             if subset not in found:
-                raise ValueError(f"{clip_id}: subset must be one of {', '.join(found)}, got {subset!r}")
+                raise ValueError(
+                    f"{clip_id}: subset must be one of {', '.join(found)}, got {subset!r}{did_you_mean(subset, found)}"
+                )
             found[subset].append(_video(as_text(clip_id, "the name of a video"), video, place))
     except (ValueError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: {error}") from error

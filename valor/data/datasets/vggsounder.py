@@ -34,12 +34,12 @@ import numpy as np
 from valor.eval.events import MODALITIES, BoolArray, FloatArray
 from valor.eval.metrics import Judged, Metric
 from valor.eval.tagging import TAG_FIGURES, tag_figures
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.places.place import Place, stands
 from valor.label_harvest.store.manifest import check_clip_id, composed
 
 from ..rows import plain_seconds, read_rows
 from ..tables import LLP_SEGMENTS, Layout, Split, refuse_too_many_marks
-from ..vocabulary import did_you_mean
 from .ave import Found
 
 _LOG = logging.getLogger(__name__)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.places.place import Place
 
 STREAMS = ("audio", "visual", "motion")
@@ -60,7 +61,7 @@ class FeatureOptions:
             if kind is not None and "." not in kind and kind not in _KINDS:
                 raise ValueError(
                     f"{stream} must be one of {', '.join(_KINDS)} or a store array such as "
-                    f"'visual.embedding', got {kind!r}"
+                    f"'visual.embedding', got {kind!r}{did_you_mean(kind, _KINDS)}"
                 )
         if self.background_clips and not {self.audio, self.visual} <= set(AVE_KINDS):
             raise ValueError(
@@ -68,6 +69,9 @@ class FeatureOptions:
                 f"got {self.audio} and {self.visual}"
             )
         if self.precision not in PRECISIONS:
-            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
+            raise ValueError(
+                f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}"
+                f"{did_you_mean(self.precision, PRECISIONS)}"
+            )
         if self.missing not in MISSING:
             raise ValueError(f"missing must be {' or '.join(map(repr, MISSING))}, got {self.missing!r}")

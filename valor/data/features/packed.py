@@ -75,7 +75,7 @@ class PackedCard:
         if self.kind not in FEATURE_FILES or self.dtype not in PRECISIONS or self.shape[:2] != expected:
             raise ValueError(
                 f"a packed file holds one of {', '.join(FEATURE_FILES)} as {' or '.join(PRECISIONS)} "
-                f"[{expected[0]}, {expected[1]}, D], got {self.kind!r} as {self.dtype} {list(self.shape)}"
+                f"[{expected[0]}, {expected[1]}, D], got {self.kind} as {self.dtype} {list(self.shape)}"
             )
         if len(set(self.clip_ids)) != len(self.clip_ids):
             raise ValueError(f"clip_ids must be unique, got {len(self.clip_ids) - len(set(self.clip_ids))} duplicates")

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from valor.label_harvest.did_you_mean import did_you_mean
+
 from . import machines, music, voices
 from .waves import (
     SAMPLE_RATE,
@@ -75,7 +77,9 @@ def synthesise(class_name: str, seconds: float, rng: np.random.Generator) -> Wav
         ValueError: The class has no sound, or `seconds` is not positive.
     """
     if class_name not in SOUNDS:
-        raise ValueError(f"class_name must be one of {', '.join(SOUNDS)}, got {class_name!r}")
+        raise ValueError(
+            f"class_name must be one of {', '.join(SOUNDS)}, got {class_name!r}{did_you_mean(class_name, SOUNDS)}"
+        )
     if not seconds > 0:
         raise ValueError(f"seconds must be positive, got {seconds}")
     size = num_samples(seconds)

@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
+from valor.label_harvest.did_you_mean import did_you_mean
+
 from . import animals, household, instruments, machines, people
 from .backgrounds import FRAME_HEIGHT, FRAME_WIDTH, MARGIN, paint_background, paint_foreground
 from .pen import Coat, Pen
@@ -70,7 +72,10 @@ class Look:
             ValueError: The class has no drawing.
         """
         if class_name not in DRAWINGS:
-            raise ValueError(f"class_name must be one of {', '.join(DRAWINGS)}, got {class_name!r}")
+            raise ValueError(
+                f"class_name must be one of {', '.join(DRAWINGS)}, got {class_name!r}"
+                f"{did_you_mean(class_name, DRAWINGS)}"
+            )
         self.class_name = class_name
         self._drawing = DRAWINGS[class_name]
         self._coat = Coat.sample(rng)

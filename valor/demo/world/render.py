@@ -21,6 +21,7 @@ from valor.demo.audio import sounds
 from valor.demo.options import PLAIN, STROKES, WORLDS
 from valor.demo.pictures.looks import Look, Scene, arrange
 from valor.label_harvest.children import end_with_parent, script_hidden
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.disk import replaced, write_json
 from valor.label_harvest.progress import progress_bar
 from valor.label_harvest.store.manifest import media_id
@@ -195,7 +196,7 @@ def build_world(
     if workers < 1:
         raise ValueError(f"workers must be at least 1 process, got {workers}")
     if world not in WORLDS:
-        raise ValueError(f"world must be one of {', '.join(WORLDS)}, got {world!r}")
+        raise ValueError(f"world must be one of {', '.join(WORLDS)}, got {world!r}{did_you_mean(world, WORLDS)}")
     render, version = (render_clip, {"renderer": RENDERER_VERSION})
     if world == STROKES:
         render, version = (render_struck_clip, {"strokes": STROKES_VERSION})

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from valor.label_harvest.did_you_mean import did_you_mean
+
 from .rows import PARTS, ROWS
 
 WORLDS = ("llp", "demo")
@@ -104,7 +106,10 @@ class BenchOptions:
         """Refuse names that are none, and a bench without a training."""
         for name, known in (("world", WORLDS), ("size", tuple(SIZES))):
             if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+                raise ValueError(
+                    f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}"
+                    f"{did_you_mean(getattr(self, name), known)}"
+                )
         if unknown := [row for row in self.rows if row not in ROWS]:
             raise ValueError(f"rows must be of {', '.join(ROWS)}, got {', '.join(unknown)}")
         for name in ("seeds", "jobs"):

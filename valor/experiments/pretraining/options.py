@@ -6,7 +6,7 @@ An arm is typed by its name, or with options of its own: `xdc:variant=single`, `
 from dataclasses import dataclass
 from pathlib import Path
 
-from valor.data.vocabulary import did_you_mean
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.places.place import Place
 from valor.parsers.pretraining.registry import ALIASES, OBJECTIVES
 

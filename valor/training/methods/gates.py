@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from valor.eval.decide import GATES
+from valor.label_harvest.did_you_mean import did_you_mean
 
 from .method import Method
 
@@ -23,7 +24,9 @@ class GatesOptions:
     def __post_init__(self) -> None:
         """Refuse unknown gates."""
         if self.gate not in GATES:
-            raise ValueError(f"gate must be one of {', '.join(GATES)}, got {self.gate!r}")
+            raise ValueError(
+                f"gate must be one of {', '.join(GATES)}, got {self.gate!r}{did_you_mean(self.gate, GATES)}"
+            )
 
 
 class Gates(Method[GatesOptions]):

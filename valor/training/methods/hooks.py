@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from valor.data.vocabulary import did_you_mean
+from valor.label_harvest.did_you_mean import did_you_mean
 
 from .method import Method
 

@@ -25,7 +25,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Never, Protocol, TypeVar
 
-from valor.data.vocabulary import did_you_mean
+from valor.label_harvest.did_you_mean import did_you_mean
 
 if TYPE_CHECKING:
     from pathlib import Path

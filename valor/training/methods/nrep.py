@@ -24,6 +24,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
+from valor.label_harvest.did_you_mean import did_you_mean
+
 from .method import Charge, Method, Plan, Run, check_two_parts
 
 if TYPE_CHECKING:
@@ -62,7 +64,10 @@ class NrepOptions:
         if not isinstance(self.audio_epochs, int) or self.audio_epochs < 1:
             raise ValueError(f"audio_epochs must be a whole number of at least 1, got {self.audio_epochs!r}")
         if self.pair_loss not in _PAIR_LOSSES:
-            raise ValueError(f"pair_loss must be one of {', '.join(_PAIR_LOSSES)}, got {self.pair_loss!r}")
+            raise ValueError(
+                f"pair_loss must be one of {', '.join(_PAIR_LOSSES)}, got {self.pair_loss!r}"
+                f"{did_you_mean(self.pair_loss, _PAIR_LOSSES)}"
+            )
         for name in ("contrast_weight", "clip_weight", "joint_weight", "attention_weight"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")

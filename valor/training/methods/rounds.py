@@ -21,6 +21,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from valor.label_harvest.did_you_mean import did_you_mean
+
 from .method import Method, Plan, Run
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ class RoundsOptions:
         if not isinstance(self.first_epochs, int) or self.first_epochs < 0:
             raise ValueError(f"first_epochs must be a whole number of at least 0, got {self.first_epochs!r}")
         if self.keep not in KEEP:
-            raise ValueError(f"keep must be one of {', '.join(KEEP)}, got {self.keep!r}")
+            raise ValueError(f"keep must be one of {', '.join(KEEP)}, got {self.keep!r}{did_you_mean(self.keep, KEEP)}")
         for name in ("audio", "visual"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")

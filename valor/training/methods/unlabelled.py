@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from valor.label_harvest.did_you_mean import did_you_mean
+
 from .method import Charge, Method, Plan
 
 CUTS = ("tagged", "val")
@@ -38,7 +40,7 @@ class UnlabelledOptions:
     def __post_init__(self) -> None:
         """Refuse what would do nothing or harm."""
         if self.cuts not in CUTS:
-            raise ValueError(f"cuts must be one of {', '.join(CUTS)}, got {self.cuts!r}")
+            raise ValueError(f"cuts must be one of {', '.join(CUTS)}, got {self.cuts!r}{did_you_mean(self.cuts, CUTS)}")
         if not 0 < self.weight < float("inf"):
             raise ValueError(f"weight must be positive, got {self.weight}; leave the clips without tags out instead")
         if not 0 < self.share <= 1:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from valor.data.parse_file import Parse
 from valor.eval.events import MODALITIES
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.disk import replaced
 
 from .annotation_tools import (
@@ -167,7 +168,7 @@ def _timelines(parses: Sequence[Parse], name: str, clock: str) -> list[Timeline]
 
 def _known(name: str) -> EventFormat:
     if name not in FORMATS:
-        raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {name!r}")
+        raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {name!r}{did_you_mean(name, FORMATS)}")
     return FORMATS[name]
 
 

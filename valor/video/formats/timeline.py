@@ -11,6 +11,7 @@ from valor.data.parse_file import SEEN_AS, Parse, ParsedEvent
 from valor.data.parsed_media import MediaInfo
 from valor.eval.events import MODALITIES
 from valor.eval.xml_text import xml_text
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.strict_json import MOST_SECONDS
 
 CLOCKS = ("container", "zero")
@@ -50,7 +51,7 @@ def timeline_of(parse: Parse, *, clock: str = "container") -> Timeline:
         ValueError: There is no such clock.
     """
     if clock not in CLOCKS:
-        raise ValueError(f"clock must be one of {', '.join(CLOCKS)}, got {clock!r}")
+        raise ValueError(f"clock must be one of {', '.join(CLOCKS)}, got {clock!r}{did_you_mean(clock, CLOCKS)}")
     start = parse.media.start_time if clock == "zero" else 0.0
     events = (replace(e, onset=round(e.onset - start, 6), offset=round(e.offset - start, 6)) for e in parse.events)
     return Timeline(media=parse.media, class_names=parse.class_names, events=tuple(events), caveat=parse.caveat)
