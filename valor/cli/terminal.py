@@ -82,7 +82,7 @@ def drop_unread_streams() -> bool:
                 unread.append(stream)
         except BrokenPipeError:
             unread.append(stream)
-        except (OSError, TypeError, ValueError):  # a stream that is no file, or is closed
+        except (AttributeError, OSError, TypeError, ValueError):  # no file, closed, or a system without `poll`
             continue
     for stream in unread:  # what could not be written would be tried again when the interpreter ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -161,17 +161,15 @@ class Differences(Difference):
         if suffix not in SUFFIXES:
             raise ValueError(f"{path}: differences are saved as *{', *'.join((*SUFFIXES, *PICTURES))}")
         frame = self.to_frame()
-        shown = frame.copy()
-        for name in {"p", "seeds_p"} & {*frame}:
-            shown[name] = shown[name].map("{:.4f}".format)
-        if "clear" in frame:
-            shown["clear"] = shown["clear"].map({True: "yes", False: "no"})
-        section = differences(f"{self!r}; all ten differences:", shown, self.name, self.baseline)
+        plain = frame.assign(**{"clear": frame["clear"].map({True: "yes", False: "no"})} if "clear" in frame else {})
+        shown = plain.assign(**{name: plain[name].map("{:.4f}".format) for name in ("p", "seeds_p") if name in plain})
+        title = f"{self!r}; all ten differences:"
+        exact, section = (differences(title, one, self.name, self.baseline) for one in (plain, shown))
         said = {"system": self.name, "baseline": self.baseline, "world": self.world, "clips": self.clips.clips}
         made: dict[str, Callable[[], str]] = {
             "text": lambda: section_to_text(section),
             "markdown": lambda: section_to_markdown(section),
-            "csv": lambda: section_to_csv(section, self.world),
+            "csv": lambda: section_to_csv(exact, self.world),
             "latex": lambda: section_to_latex(section),
             "json": lambda: json.dumps({**said, DIFFERENCES: frame.to_dict(orient="records")}, indent=1),
         }
