@@ -179,11 +179,13 @@ def check_marks(predicted: BoolArray, truth: BoolArray, valid: BoolArray | None 
         ValueError: An array is not bool or the shapes do not belong together.
     """
     kinds = predicted.dtype == truth.dtype == np.bool_
+    remedy = "turn probabilities into decisions with valor.eval.decide.decide"
+    if predicted.dtype == np.bool_ != truth.dtype:
+        remedy = "the truth must be True and False, or numbers that are all 0 or 1"
     if not kinds or predicted.ndim != 4 or predicted.shape != truth.shape or predicted.shape[1] < 1:
         raise ValueError(
             "predicted and truth must be bool [clips, segments, modalities, classes] of one shape, at least one "
-            f"segment long, got {predicted.dtype} {predicted.shape} and {truth.dtype} {truth.shape}; "
-            "turn probabilities into decisions with valor.eval.decide.decide"
+            f"segment long, got {predicted.dtype} {predicted.shape} and {truth.dtype} {truth.shape}; {remedy}"
         )
     if valid is not None and (valid.dtype != np.bool_ or valid.shape != predicted.shape[:2]):
         raise ValueError(

@@ -166,6 +166,9 @@ def test_the_modality_axis_must_be_audio_and_visual(shape):
 
 
 def test_probabilities_are_refused():
+    marks = np.zeros((2, 10, 2, 25), dtype=bool)
+    with pytest.raises(ValueError, match="the truth must be True and False, or numbers that are all 0 or 1$"):
+        score(marks, np.full(marks.shape, 0.5))
     with pytest.raises(ValueError, match="turn probabilities into decisions"):
         score(np.full((2, 10, 2, 25), 0.5), np.zeros((2, 10, 2, 25), dtype=bool))
 
