@@ -166,7 +166,10 @@ def _known_damage(path: Path, error: Exception) -> str:
         if start.startswith(b"PK\x03\x04"):
             return "is a ZIP archive; unpack it"
         if start[4:] == b"ftyp" and b"moov" not in _boxes(file)[0]:
-            return "its index (moov) is missing, so it was cut off or never finished"
+            return (
+                "its index (moov) is missing, so it was cut off or never finished; of a recording of your own, the "
+                "tool untrunc may make it anew by another of the same camera"
+            )
     return ""
 
 

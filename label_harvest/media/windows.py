@@ -237,6 +237,17 @@ class _Found:
         return notes
 
 
+def _why_it_ends(survey: MediaSurvey, end: float, grid: Grid) -> str:
+    """What is said of a video that ends early: with salvage good pictures would go on behind a key frame."""
+    seconds = survey.video_seconds or 0.0
+    if not survey.salvage or seconds - end <= grid.tolerance_seconds:
+        return f"its video is damaged from {end:.1f} s on, where it ends"
+    return (
+        f"its video is damaged, and no key frame that decodes comes behind: the last good picture ends at {end:.1f} s, "
+        f"and the rest, up to {seconds:.1f} s, builds on what is lost and is left out"
+    )
+
+
 def _covered(start: float, end: float | None, holes: Sequence[Span], segments: int, grid: Grid) -> np.ndarray:
     """Whether a stream with this start, end and holes in seconds covers enough of each segment, bool [segments].
 
@@ -296,7 +307,7 @@ def _picture_windows(
             if taken == len(cutoffs):
                 next(images, None)  # whether it ends there
         except EndsError as error:
-            found.ends(1, error.end, f"its video is damaged from {error.end:.1f} s on, where it ends", steps=True)
+            found.ends(1, error.end, _why_it_ends(survey, error.end, grid), steps=True)
         lost = reader.lost.get("video")
         if window is windows[0] and lost and lost.first <= survey.video_start:
             found.begins(1, lost.first + lost.opening)

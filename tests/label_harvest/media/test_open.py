@@ -93,7 +93,7 @@ def test_what_is_not_there_or_holds_nothing_is_said(tmp_path):
 def test_a_file_without_its_index_says_so(tmp_path):
     whole = write_toy_clip(tmp_path / "whole.mp4", video=ToyVideo(seconds=3.0, noise=True)).read_bytes()
     (tmp_path / "cut.mp4").write_bytes(whole[: whole.index(b"moov") - 100])
-    with pytest.raises(MediaError, match=r"cut.mp4: .*its index \(moov\) is missing, so it was cut off"):
+    with pytest.raises(MediaError, match=r"cut.mp4: .*its index \(moov\) is missing, so it was cut off .* untrunc may"):
         survey_media(tmp_path / "cut.mp4")
     (tmp_path / "packed.mp4").write_bytes(b"PK\x03\x04" + b"\0" * 100)
     with pytest.raises(MediaError, match="packed.mp4: .*is a ZIP archive; unpack it"):

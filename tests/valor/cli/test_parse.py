@@ -293,7 +293,9 @@ def test_what_decodes_of_a_damaged_file_is_parsed_and_what_is_missing_is_said_ev
     assert "Parse of corrupted.mp4: 5.0 s, no sound, no picture for 2.0 s" in capsys.readouterr().out
     found = read_parse(out / "corrupted.json")
     note = (
-        "its video is damaged from 2.8 s on, where it ends; segments last 1 s, and those from 3 s on count as without"
+        "its video is damaged, and no key frame that decodes comes behind: the last good picture ends at 2.8 s, and "
+        "the rest, up to 5.0 s, builds on what is lost and is left out; segments last 1 s, and those from 3 s on "
+        "count as without"
     )
     (note,) = [one for one in found.notes if one.startswith(note)]
     assert np.isnan(found.segment_probs[3:, 1]).all() and not np.isnan(found.segment_probs[:3, 1]).any()

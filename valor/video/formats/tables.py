@@ -36,7 +36,8 @@ COLUMNS = (*EVENT_COLUMNS, "modality", "prob")
 ASKED_COLUMNS = ("margin", "next_to", "unsure")
 """Columns after these where the parses say what is next to an event, as those without training do."""
 NOTE_COLUMN = "note"
-"""The last column where something keeps anybody from believing the events, see `Timeline.caveat`."""
+"""The last column where something keeps anybody from believing the events, see `Timeline.caveat`: said with the first
+event of each medium."""
 
 _DECIMAL_COMMA = re.compile(r"^(\s*\d+),(\d+\s*)$")
 
@@ -112,11 +113,11 @@ def _table(timelines: Sequence[Timeline], delimiter: str) -> str:
     noted = any(line.caveat for line in timelines)
     writer.writerow((*COLUMNS, *ASKED_COLUMNS * asked, *[NOTE_COLUMN] * noted))
     for line in timelines:
-        for event in line.events:
+        for number, event in enumerate(line.events):
             times = (seconds_text(event.onset), seconds_text(event.offset))
             name, label = (unformula(name) for name in (line.media.name, event.class_name))
             row = [name, *times, label, event.modality, f"{event.prob:.4f}"]
-            writer.writerow([*row, *(_asked(event) if asked else ()), *[line.caveat] * noted])
+            writer.writerow([*row, *(_asked(event) if asked else ()), *["" if number else line.caveat] * noted])
     return text.getvalue()
 
 

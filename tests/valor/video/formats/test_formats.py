@@ -148,6 +148,7 @@ def test_that_it_is_of_drawings_stands_in_the_file_and_is_read_over(tmp_path, ki
     (tmp_path / "plain").write_text(written(tmp_path, [plain], kind), encoding="utf-8")
     (tmp_path / "drawn").write_text(text := written(tmp_path, [drawn], kind), encoding="utf-8")
     assert (OF_DRAWINGS in text) == (kind in NOTED) and OF_DRAWINGS not in (tmp_path / "plain").read_text()
+    assert kind not in ("csv", "tsv") or text.count(OF_DRAWINGS) == 1 < len(drawn.events)  # once for a medium
     (one,), (other,) = (FORMATS[kind].read(tmp_path / name, lambda _: 25.0) for name in ("plain", "drawn"))
     facts = [[(e.class_name, e.modality, e.onset, e.offset) for e in media.events] for media in (one, other)]
     assert facts[0] == facts[1] and facts[0]
