@@ -4,6 +4,7 @@ The folder of videos, the store and the room on its disk are all known without t
 holds is known in part: classes, grid, decoder, the names of teachers, their prompts, and the weights that are a file.
 """
 
+import errno
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import Any
 
 from .disk import file_sha256
 from .fetch import fetched
+from .machine import largest_file, remedy
 from .media.clip import CLIP, FAILURES, Grid, MediaError
 from .media.decoders import PYAV
 from .places.elsewhere import Media
@@ -85,7 +87,13 @@ class KnownStore:
 
 
 def check_inputs(
-    manifest: HarvestManifest, videos: Videos, store: str | Place, known: KnownStore, *, share: Share = WHOLE
+    manifest: HarvestManifest,
+    videos: Videos,
+    store: str | Place,
+    known: KnownStore,
+    *,
+    share: Share = WHOLE,
+    shard_size: int = 1,
 ) -> dict[str, Media | None]:
     """Look at all that a harvest needs but its teachers.
 
@@ -97,6 +105,7 @@ def check_inputs(
         store: Folder of the store.
         known: What the store will say of itself.
         share: Of the run.
+        shard_size: Clips of a new shard.
 
     Returns:
         The file of each clip, see `find_clips`.
@@ -106,6 +115,7 @@ def check_inputs(
             others or is being written, or there is too little room for it.
     """
     folders = _folders_of(place_of(store), known)
+    _check_shard(manifest, place_of(store), known, shard_size)
     refuse_unwritable(place_of(store), probe=True)
     media = find_clips(videos, manifest.clip_ids, manifest.paths, tars=TarIndex(store, keep=True))
     if not any(media.values()) and not any(_clips_held(folder, manifest) for folder in folders):
@@ -162,6 +172,16 @@ def _none_found(videos: Videos, manifest: HarvestManifest) -> str:
         f"{where}: none of the {len(manifest.clip_ids):,} clips of the manifest is in this folder, such as "
         f"{path or such}; {held}; give the folder {'its paths begin in' if path else 'whose files are named like them'}"
     )
+
+
+def _check_shard(manifest: HarvestManifest, store: Place, known: KnownStore, shard_size: int) -> None:
+    """Refuse shards that are larger than a file this process may write."""
+    limit, clips = largest_file(), min(shard_size, len(manifest.clip_ids))
+    if limit is not None and known.clip_bytes is not None and clips * known.clip_bytes > limit:
+        raise ValueError(
+            f"{store}: a shard of {clips:,} clips takes about {gigabytes(clips * known.clip_bytes)}, and this process "
+            f"may write files of {gigabytes(limit)} at most; {remedy(errno.EFBIG)}, or give a smaller `shard_size`"
+        )
 
 
 def _check_room(
@@ -292,6 +312,7 @@ def plan_harvest(
             store holds a clip with other tags, or what was read otherwise by the same teachers, as far as is known.
     """
     share = scope.share
+    _check_shard(manifest, place_of(store), known, scope.shard_size)
     _refuse_other_reading(place_of(store), known)
     held = {folder: Markers(folder).read() for folder in _folders_of(place_of(store), known)}
 

@@ -39,9 +39,19 @@ def remedy(code: int | None) -> str:
     return "make room"
 
 
+def largest_file() -> int | None:
+    """Bytes of the largest file this process may write; None where there is no limit, or none that is known."""
+    return _number("RLIMIT_FSIZE")
+
+
 def _limit(name: str, unit: int = 1) -> str:
     """The limit of this process, `as many` where the system names none."""
+    limit = _number(name)
+    return "as many" if limit is None else str(limit // unit)
+
+
+def _number(name: str) -> int | None:
     if resource is None:
-        return "as many"
+        return None
     limit, _ = resource.getrlimit(getattr(resource, name))
-    return "as many" if limit == resource.RLIM_INFINITY else str(limit // unit)
+    return None if limit == resource.RLIM_INFINITY else limit

@@ -424,6 +424,43 @@ def _extractor(choice: TeacherChoice, role: str, name: str) -> "Teacher":
     )
 
 
+def refuse_absent(
+    where: object, identities: Mapping[str, Mapping[str, Any]], checkpoints: Mapping[str, str | Path] | None = None
+) -> None:
+    """Refuse judges that cannot be had here, all of them in one message, before one is built.
+
+    Args:
+        where: Whose they are, for messages.
+        identities: By role, what is known of each: `teacher`, as a store calls it, and `weights`.
+        checkpoints: By role, a local weight file.
+
+    Raises:
+        ValueError: There are no such teachers.
+        TeacherUnavailableError: Weights are neither here nor to be fetched.
+    """
+    stored = {role: str(identity.get("teacher")) for role, identity in identities.items()}
+    unknown = [f"its {role} teacher is {name}" for role, name in stored.items() if not _is_of(role, name)]
+    if unknown:
+        are, they, files = (
+            ("is", "it is", "file that defines it") if len(unknown) == 1 else ("are", "they are", "files")
+        )
+        raise ValueError(
+            f"{where}: {' and '.join(unknown)}, which {are} none that can be built here; where {they} your own, give "
+            f"the {files}{'' if len(unknown) == 1 else ' that define them'}"
+        )
+    given = {role: _RANDOM for role, identity in identities.items() if identity.get("weights") == _RANDOM}
+    given |= {role: str(path) for role, path in (checkpoints or {}).items() if role in identities}
+    prepare_to_fetch(absent_weights({role: BUILT_AS.get(name, name) for role, name in stored.items()}, given))
+
+
+def _is_of(role: str, stored: str) -> bool:
+    """Whether there is a teacher of a role by the name that a store calls it."""
+    try:
+        return role_of(BUILT_AS.get(stored, stored)) == role
+    except ValueError:
+        return False
+
+
 def teacher_of_store(
     where: object,
     role: str,
@@ -447,21 +484,12 @@ def teacher_of_store(
         ValueError: There is no such teacher, or its weights or whatever else changes features are others.
         TeacherUnavailableError: Its weights are neither here nor to be fetched.
     """
+    refuse_absent(where, {role: identity}, {} if checkpoint is None else {role: checkpoint})
     stored = str(identity.get("teacher"))
     name = BUILT_AS.get(stored, stored)
-    try:
-        is_right = role_of(name) == role
-    except ValueError:
-        is_right = False
-    if not is_right:
-        raise ValueError(
-            f"{where}: its {role} teacher is {stored}, which is none that can be built here; where it is your own, "
-            "give the file that defines it"
-        )
     if checkpoint is None and identity.get("weights") == _RANDOM:
         checkpoint = _RANDOM
     options = TeacherOptions(precision=str(identity.get("precision", "float32")), skip_self_test=True)  # once is enough
-    prepare_to_fetch(absent_weights({role: name}, {} if checkpoint is None else {role: str(checkpoint)}))
     teacher = build(name, captions, checkpoint=checkpoint, options=options)
     now = teacher.identity()
     for what in COMPARED:

@@ -84,7 +84,8 @@ def harvest(
         vocabulary = vocabulary_of(classes, table.parent, store=place_of(store))
         clips = read_manifest(table, class_names(vocabulary))
         where = (clips, videos, place_of(store))
-        media = check_inputs(*where, known_store(choice, vocabulary, options), share=options.share)
+        known, share, size = known_store(choice, vocabulary, options), options.share, options.shard_size
+        media = check_inputs(*where, known, share=share, shard_size=size)
         built = build_teachers(choice, vocabulary)
     return stage.harvest(*where, built, options=options, progress=progress, media=media)
 

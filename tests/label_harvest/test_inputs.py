@@ -144,6 +144,17 @@ def test_a_disk_that_is_too_small_is_refused_unless_the_clips_are_there(videos, 
     check(videos, tmp_path / "store", known=replace(KNOWN, clip_bytes=None))
 
 
+def test_a_shard_larger_than_a_file_may_be_is_refused_before_a_store_is_made(videos, tmp_path, monkeypatch):
+    monkeypatch.setattr(inputs, "largest_file", lambda: 3500)
+    given = manifest_of(*CLIPS), videos, tmp_path / "store", KNOWN
+    said = "a shard of 4 clips takes about .*, and this process may write files of .* at most; allow files of more than"
+    for look in (lambda: plan_harvest(*given, SCOPE), lambda: check_inputs(*given, shard_size=4)):
+        with pytest.raises(ValueError, match=said + ".*, or give a smaller `shard_size`"):
+            look()
+    assert not (tmp_path / "store").exists()
+    check_inputs(*given, shard_size=3)
+
+
 def test_a_store_somebody_writes_to_is_refused_and_may_be_planned(videos, store):
     (folder,) = store.iterdir()
     with write_lock(folder), pytest.raises(ValueError, match="another run is writing to this store"):

@@ -9,7 +9,7 @@ from valor.label_harvest.harvest import HarvestOptions
 from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.teachers import build as named
 from valor.label_harvest.teachers.teacher import LongCaptionError, TeacherUnavailableError
-from valor.teachers import TeacherChoice, build_teachers, known_store
+from valor.teachers import TeacherChoice, build_teachers, known_store, refuse_absent
 
 
 def test_everything_is_checked_before_the_first_weights_are_read(monkeypatch):
@@ -61,6 +61,23 @@ def test_a_prompt_that_would_be_cut_off_is_named_with_its_class(monkeypatch):
         ValueError, match=f"the audio prompts of class {classes[1].name}: the caption 'a very long car'"
     ):
         build_teachers(TeacherChoice(visual="none"), classes)
+
+
+def test_all_teachers_that_a_run_or_store_lacks_are_named_at_once():
+    lacking = {"audio": {"teacher": "ears"}, "visual": {"teacher": "eyes"}}
+    with pytest.raises(ValueError, match="runs/a: its audio teacher is ears and its visual teacher is eyes, which are"):
+        refuse_absent("runs/a", lacking)
+    with pytest.raises(ValueError, match="runs/a: its visual teacher is eyes, which is none .* file that defines it"):
+        refuse_absent("runs/a", {"audio": {"teacher": "demo-audio"}, "visual": {"teacher": "eyes"}})
+
+
+def test_all_weights_that_a_run_or_store_lacks_are_named_at_once(monkeypatch):
+    monkeypatch.setattr("valor.label_harvest.teachers.hub.hub_trouble", lambda: "no network")
+    monkeypatch.setattr("valor.label_harvest.teachers.hub._cached", lambda *_: None)
+    lacking = {"audio": {"teacher": "clap"}, "visual": {"teacher": "clip"}}
+    with pytest.raises(TeacherUnavailableError, match="clap-630k-fusion .* and clip-vit-l14 "):
+        refuse_absent("runs/a", lacking)
+    refuse_absent("runs/a", {role: {**one, "weights": "random"} for role, one in lacking.items()})
 
 
 SEVERAL = (LLP_CLASSES[0], replace(LLP_CLASSES[1], visual_prompt=("A car.", "A red car.")))

@@ -180,7 +180,7 @@ def run(cli: argparse.Namespace) -> int:
             )
         lacks = len(plan.missing) > allowed(plan.of_share)
         return FAILURES_LISTED if lacks or any(one.absent for one in weights) else DONE
-    media = check_inputs(*where, known, share=options.share)
+    media = check_inputs(*where, known, share=options.share, shard_size=options.shard_size)
     options = _on_device(cli, options)
     more: dict[str, Any] = {"options": options, "progress": not cli.quiet, "media": media}
     if cli.engine == "ray":

@@ -12,7 +12,7 @@ from valor.label_harvest.media.process import DecodeLimits
 from valor.label_harvest.media.stream_reader import ProcessReader
 from valor.label_harvest.media.windows import read_windows
 from valor.label_harvest.teachers.teacher import SearchedTeacher
-from valor.teachers import teacher_of_store
+from valor.teachers import refuse_absent, teacher_of_store
 
 EVERYTHING = "anything"
 """A caption for teachers that are asked for no words."""
@@ -36,6 +36,7 @@ def searched_teachers(
     if strangers := sorted(set(given) - set(MODALITIES)):
         raise ValueError(f"teacher_checkpoints must be for {', '.join(MODALITIES)}, got {', '.join(strangers)}")
     found: dict[str, SearchedTeacher] = {}
+    refuse_absent(where, {role: manifest["teachers"][role] for role in modalities}, given)
     for role in modalities:
         identity = manifest["teachers"][role]
         read = [EVERYTHING] if captions is None else list(captions[role])

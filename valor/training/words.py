@@ -24,7 +24,7 @@ from valor.label_harvest.teachers.build import build_teacher
 from valor.label_harvest.teachers.teacher import SearchedTeacher, Teacher
 from valor.parsers.hybrid import MODALITIES, HybridParser
 from valor.parsers.word_head import WordHead
-from valor.teachers import COMPARED, teacher_of_store
+from valor.teachers import COMPARED, refuse_absent, teacher_of_store
 
 from .checkpoint import CheckpointCard
 
@@ -186,6 +186,7 @@ def _teachers(
 ) -> dict[str, SearchedTeacher]:
     """Those that read captions, by modality, once they are known to be the same."""
     found = {}
+    refuse_absent(where, {role: readers[role] for role in MODALITIES}, checkpoints)
     for role in MODALITIES:
         captions, given = prompts(tuple(classes), role), (checkpoints or {}).get(role)
         teacher = teacher_of_store(where, role, readers[role], captions, checkpoint=given, build=build)

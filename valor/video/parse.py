@@ -96,7 +96,7 @@ def parse_media(
     except MediaError as error:
         if not error.salvageable or options.salvage:
             raise
-        raise MediaError(f"{error}, or parse what can be decoded of it: `salvage`", error.status) from error
+        raise MediaError(f"{error}, or parse what can be decoded of it with salvage=True", error.status) from error
 
 
 def _parse(

@@ -32,15 +32,14 @@ from valor.label_harvest.media.clip import Grid, MediaError
 from valor.label_harvest.media.cuts import Shot
 from valor.label_harvest.media.windows import WindowPlace
 from valor.label_harvest.strict_json import as_number
-from valor.label_harvest.teachers.build import TeacherOptions, role_of
+from valor.label_harvest.teachers.build import TeacherOptions
 from valor.label_harvest.teachers.features import EXTRACTORS, build_extractor
-from valor.label_harvest.teachers.hub import absent_weights, prepare_to_fetch
-from valor.label_harvest.teachers.teacher import NEEDS, Evidence, Teacher, as_json
+from valor.label_harvest.teachers.teacher import NEEDS, ROLES, Evidence, Teacher, as_json
 from valor.parsers.build import options_of
 from valor.parsers.folding import clap_pool_matrix, fold_clap_map, lay_clap_map
 from valor.parsers.hybrid import HybridParser, Stem
 from valor.parsers.word_head import WordHead
-from valor.teachers import BUILT_AS, COMPARED, RUNS, extractor_of_run
+from valor.teachers import BUILT_AS, COMPARED, RUNS, extractor_of_run, refuse_absent
 from valor.training.checkpoint import CheckpointCard, read_checkpoint
 from valor.training.predict import predict_split
 from valor.training.recipes import features_from_json
@@ -326,6 +325,9 @@ def load_system(
         captions = {role: as_json(prompts(tuple(classes), role)) for role in MODALITIES}
     features = features_from_json(card.recipe)
     file = run / BEST if run.is_dir() else run
+    who = {role: _trained_with(role, kinds, card) for role, kinds in _kinds(run, features).items()}
+    judges = {role: {**said, "teacher": _name_of(role, said)} for role, said in who.items() if role in ROLES}
+    refuse_absent(run, judges, teacher_checkpoints)
     teachers = tuple(
         _teacher(run, role, kinds, card, teacher_checkpoints or {}, evidence)
         for role, kinds in _kinds(run, features).items()
@@ -378,6 +380,19 @@ def _kinds(run: Path, features: FeatureOptions) -> dict[str, dict[str, str]]:
     return kinds
 
 
+def _trained_with(role: str, kinds: Mapping[str, str], card: CheckpointCard) -> Mapping[str, Any]:
+    """What a run says of the teacher that made some streams; nothing where it does not say it."""
+    recorded = card.recipe.get("run", {}).get("sources", {}).get("features", {})
+    said = (recorded[stream]["teacher"] for stream in kinds if (recorded.get(stream) or {}).get("teacher"))
+    return next(said, {})
+
+
+def _name_of(role: str, trained: Mapping[str, Any]) -> str:
+    """The name of a teacher as a store calls it, the published one where nothing says it."""
+    usual = {"audio": "clap", "visual": "clip", "fused": "demo-fused"}
+    return str(trained.get("teacher") or usual.get(role, role))
+
+
 def _teacher(
     run: Path,
     role: str,
@@ -387,13 +402,9 @@ def _teacher(
     evidence: Path | None,
 ) -> Teacher:
     """The teacher that made some streams, once it is known to be the same."""
-    recorded = card.recipe.get("run", {}).get("sources", {}).get("features", {})
-    trained: Mapping[str, Any] = next(
-        (recorded[s]["teacher"] for s in kinds if (recorded.get(s) or {}).get("teacher")), {}
-    )
-    name = trained.get("teacher")
-    if name is None:
-        name = {"audio": "clap", "visual": "clip", "fused": "demo-fused"}.get(role, role)
+    trained = _trained_with(role, kinds, card)
+    name = _name_of(role, trained)
+    if "teacher" not in trained:
         _LOG.warning("%s: does not say which %s teacher it was trained with; taking %s", run, role, name)
     name = BUILT_AS.get(name, name)
     checkpoint = checkpoints.get(role) or ("random" if trained.get("weights") == "random" else None)
@@ -408,12 +419,9 @@ def _teacher(
             )
         beneath = checkpoints.get("visual") if role == "lavish" else None
         teacher = extractor_of_run(role, Path(folder), checkpoint=beneath)
-    elif role_of(name) == role:
-        options = _options(kinds, trained)
-        prepare_to_fetch(absent_weights({role: name}, {} if checkpoint is None else {role: checkpoint}))
-        teacher = recalled_teacher(name, card.class_names, checkpoint=checkpoint, options=options, evidence=evidence)
     else:
-        raise ValueError(f"{run}: was trained with the teacher {name} as {role}, which is no {role} teacher")
+        options = _options(kinds, trained)
+        teacher = recalled_teacher(name, card.class_names, checkpoint=checkpoint, options=options, evidence=evidence)
     _refuse_another(run, role, trained, brief_identity(teacher))
     return teacher
 

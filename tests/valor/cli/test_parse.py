@@ -285,7 +285,10 @@ def test_what_decodes_of_a_damaged_file_is_parsed_and_what_is_missing_is_said_ev
     rule = ("--threshold", "0", "--gate", "none")
     assert parse(bad, good, "--out", out, *rule, run=run) == 3
     said = capsys.readouterr().out
-    assert "damaged video at 3.00 s; fetch it again or leave it out, or parse what can be decoded of it: --salv" in said
+    assert (
+        "damaged video at 3.00 s; fetch it again or leave it out, or parse what can be decoded of it with --salvage"
+        in said
+    )
     (row,) = [row for row in summary(out) if row["error"]]
     assert row["medium"] == "corrupted.mp4" and "damaged video at 3.00 s" in row["error"] and not row["parse"]
     outputs = ("--html", tmp_path / "page.html", "--formats", "png,svg")

@@ -151,7 +151,7 @@ def test_words_without_captions_are_refused_before_anything_is_trained(published
     with pytest.raises(ValueError, match="with the captions of the teachers of an evidence store"):
         read_run_sets(recipe, published)
     store = override(RECIPES["demo"], ["parser.head=words", "parser.audio_width=5", "parser.visual_width=6"])
-    with pytest.raises(ValueError, match="its audio teacher is None, which is none that can be built here"):
+    with pytest.raises(ValueError, match="its audio teacher is None and its visual teacher is None, which are"):
         read_run_sets(override(store, ["fit.pseudo_label_weight=0"]), harvested)
 
 
