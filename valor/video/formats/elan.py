@@ -1,7 +1,9 @@
 """Events as an annotation document of ELAN (.eaf): one tier for each class that is heard, and seen; and read back."""
 
 import mimetypes
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote
 from xml.etree import ElementTree as Xml
@@ -32,8 +34,12 @@ _TYPES = {  # what the machine's own tables lack, or take for something else, su
 }
 
 
-def elan_text(timelines: Sequence[Timeline]) -> str:
+def elan_text(timelines: Sequence[Timeline], beside: Path | None = None) -> str:
     """An .eaf document; annotations of a tier may not overlap, so every class and modality has its own.
+
+    Args:
+        timelines: Of one media file.
+        beside: The folder it will lie in, from which the media are named too; None names the media as if beside it.
 
     Raises:
         ValueError: There is more than one media file, an event begins before zero, which ELAN cannot say, or XML cannot
@@ -46,7 +52,7 @@ def elan_text(timelines: Sequence[Timeline]) -> str:
     check_names(line.class_names)
     root = Xml.Element("ANNOTATION_DOCUMENT", {"AUTHOR": "", "DATE": "1970-01-01T00:00:00+00:00"})
     root.attrib |= {"FORMAT": "3.0", "VERSION": "3.0", _SCHEMA: "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"}
-    _add_header(root, line)
+    _add_header(root, line, beside)
     order = Xml.SubElement(root, "TIME_ORDER")
     slots = _add_slots(order, line.events)
     tiers: dict[str, list[ParsedEvent]] = {}
@@ -64,12 +70,16 @@ def elan_text(timelines: Sequence[Timeline]) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{xml_text(Xml.tostring(root, encoding="unicode"))}\n'
 
 
-def _add_header(root: Xml.Element, line: Timeline) -> None:
+def _add_header(root: Xml.Element, line: Timeline, beside: Path | None) -> None:
     header = Xml.SubElement(root, "HEADER", {"MEDIA_FILE": "", "TIME_UNITS": "milliseconds"})
     known = _TYPES.get(Path(line.media.name).suffix.lower()) or mimetypes.guess_type(line.media.name)[0] or ""
     usual = "video/mp4" if line.media.has_visual else "audio/x-wav"
     kind = known if known.startswith(("video/", "audio/")) else usual
-    address = {"MEDIA_URL": Path(line.media.path).as_uri(), "MIME_TYPE": kind, "RELATIVE_MEDIA_URL": line.media.name}
+    media, relative = Path(line.media.path), line.media.name
+    if beside is not None and media.is_absolute():
+        with suppress(ValueError):  # another drive on Windows
+            relative = (Path(os.path.relpath(media.parent, beside.absolute())) / relative).as_posix()
+    address = {"MEDIA_URL": media.as_uri(), "MIME_TYPE": kind, "RELATIVE_MEDIA_URL": relative}
     Xml.SubElement(header, "MEDIA_DESCRIPTOR", address)
     if line.caveat:
         Xml.SubElement(header, "PROPERTY", {"NAME": "note"}).text = line.caveat

@@ -139,7 +139,7 @@ def write_events(
 
 def write_timelines(path: Path, timelines: Sequence[Timeline], name: str, *, media_url: str | None = None) -> None:
     """Write events, wherever they come from; as `write_events`."""
-    _write(path, timelines_text(timelines, name, media_url=media_url))
+    _write(path, timelines_text(timelines, name, media_url=media_url, beside=path.parent))
     if name == LABEL_STUDIO:
         classes = list(dict.fromkeys(label for line in timelines for label in line.class_names))
         _write(path.with_suffix(LABELLING_INTERFACE), label_studio_config(classes, [line.media for line in timelines]))
@@ -154,11 +154,15 @@ def events_text(parses: Sequence[Parse], name: str, *, clock: str = "container")
     return timelines_text(_timelines(parses, name, clock), name)
 
 
-def timelines_text(timelines: Sequence[Timeline], name: str, *, media_url: str | None = None) -> str:
-    """What `write_timelines` writes."""
+def timelines_text(
+    timelines: Sequence[Timeline], name: str, *, media_url: str | None = None, beside: Path | None = None
+) -> str:
+    """What `write_timelines` writes; `beside` is the folder it writes to, from which ELAN finds media."""
     kept = _known(name)
     if kept.many:
         refuse_same_names(name, [line.media.name for line in timelines])
+    if name == "elan":
+        return elan_text(timelines, beside)
     return label_studio_text(timelines, media_url) if name == LABEL_STUDIO else kept.text(timelines)
 
 
