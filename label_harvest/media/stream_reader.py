@@ -56,10 +56,11 @@ PIECE_SECONDS = 10.0
 """Sound of a piece."""
 
 
-class _DeathError(MediaError):
+class DecoderDeathError(MediaError):
     """The process that read a file died."""
 
     def __init__(self, message: str, how: str) -> None:
+        """Keep how, in words, beside the message."""
         super().__init__(message)
         self.how = how
 
@@ -109,7 +110,7 @@ class ProcessReader:
             try:
                 self._ask(request)
                 return survey_from(self._next("survey")["survey"])
-            except _DeathError as death:
+            except DecoderDeathError as death:
                 logger.debug("%s (try %d of %d)", death, attempt, TRIES)
                 last = death
         if not self._begun:
@@ -186,7 +187,7 @@ class ProcessReader:
             said = f"decoding stood still for {self.limits.seconds:g} s"
             raise self._trouble(f"{said} and was stopped", "allow more time, or leave it out", "timeout") from None
         except DiedError as death:
-            raise _DeathError(str(self._trouble(f"the decoder {death}")), str(death)) from None
+            raise DecoderDeathError(str(self._trouble(f"the decoder {death}")), str(death)) from None
         except BaseException:
             self._drop()
             raise

@@ -27,7 +27,7 @@ from valor.eval.events import MODALITIES
 from valor.label_harvest.disk import file_sha256
 from valor.label_harvest.media.clip import Grid, MediaError
 from valor.label_harvest.media.cuts import CUT_RULES, Shot, find_cuts, shots_of
-from valor.label_harvest.media.stream_reader import ProcessReader
+from valor.label_harvest.media.stream_reader import DecoderDeathError, ProcessReader
 from valor.label_harvest.media.streams import KEPT_PIXELS, DirectReader, MediaReader
 from valor.label_harvest.media.survey import MediaSurvey
 from valor.label_harvest.media.tracks import listed_tracks
@@ -91,8 +91,15 @@ def parse_media(
     if reader is None:
         with media_reader(options) as reader:
             return parse_media(system, path, options, watch=watch, bar=bar, reader=reader)
+    begun = 0 if bar is None else bar.n
     try:
-        return _parse(system, path, options, watch, bar, reader)
+        try:
+            return _parse(system, path, options, watch, bar, reader)
+        except DecoderDeathError as death:  # somebody may have ended it; of the file it dies again
+            _LOG.debug("%s; once more, in a new process", death)
+            if bar is not None:
+                bar.update(begun - bar.n)
+            return _parse(system, path, options, watch, bar, reader)
     except MediaError as error:
         if not error.salvageable or options.salvage:
             raise

@@ -19,6 +19,7 @@ from valor.eval.decide import PostProcessing
 from valor.label_harvest.harvest import HarvestOptions, harvest
 from valor.label_harvest.media.clip import Grid, MediaError
 from valor.label_harvest.media.process import DecodeLimits
+from valor.label_harvest.media.stream_reader import ProcessReader
 from valor.label_harvest.media.streams import DirectReader
 from valor.label_harvest.media.windows import Merger, window_weights
 from valor.label_harvest.store.manifest import HarvestManifest
@@ -215,6 +216,24 @@ def test_the_parse_is_the_same_whoever_decodes(system, tmp_path):
     parses = [parse_media(system, path, ParseOptions(limits=limits)) for limits in (None, DecodeLimits())]
     assert np.array_equal(parses[0].segment_probs, parses[1].segment_probs)
     assert np.array_equal(parses[0].gate_probs, parses[1].gate_probs) and parses[0].media == parses[1].media
+
+
+def test_a_decoder_that_is_killed_at_work_costs_a_second_try_and_one_that_dies_again_the_file(system, tmp_path):
+    path = write_film(tmp_path / "long.mp4", 60, [("Speech", "audio", 3, 14), ("Dog", "visual", 8, 16)])
+    whole, killed, kills, tries = parse_media(system, path), [], 1, []
+
+    def watch(survey, window):
+        tries.extend([0] * (window.start == 0))
+        if window.start == 0 and len(killed) < kills:
+            killed.append(reader._process.kill())
+
+    with ProcessReader() as reader:
+        parse = parse_media(system, path, watch=watch, reader=reader)
+        assert (len(killed), len(tries)) == (1, 2) and np.array_equal(parse.segment_probs, whole.segment_probs)
+        kills = 9
+        with pytest.raises(MediaError, match="the decoder died of SIGKILL"):
+            parse_media(system, path, watch=watch, reader=reader)
+        assert (len(killed), len(tries)) == (3, 4)
 
 
 def filled(value, segments=10):
