@@ -1,11 +1,13 @@
 """Windows that respect cuts: test clips of a demo run, six joined to a film, parsed with and without looking for cuts.
 
     python -m benchmarks.films --demo demo [--films 32] [--start whole|second|anywhere] [--seeds 0,1,2]
-                               [--sounds own|other] [--frames shared|window] [--runs FOLDER]
+                               [--sounds own|other|alone] [--frames shared|window] [--runs FOLDER]
+                               [--split test]
 
 `whole` begins each film with a whole clip, so that cuts lie at multiples of ten seconds; `second` leaves out the first
 0 to 9 seconds of it, `anywhere` any part. With `--sounds other` a film has the picture of its clips and the sound of
-those of the next film, so that both are unrelated. Films are lossless in time and otherwise good copies (H.264 at CRF
+those of the next film, so that both are unrelated; with `--sounds alone` it has no picture, and cuts are where the sound
+changes. Films are lossless in time and otherwise good copies (H.264 at CRF
 18, PCM). Printed are segment F of the fixed rule at 0.5 over films, beside it what the same clips alone score; cuts
 that were missed or found where none is; and CPU seconds. A segment at a cut has the truth of the shot that has more of
 it.
@@ -17,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -38,8 +40,10 @@ from valor.video.trained import TrainedSystem, load_system
 CLIPS, SECONDS = 6, 10
 """Of a film, and of a clip."""
 RATE = 48_000
-NEAR = 0.2
-"""Seconds a cut may be found off its place."""
+NEAR = {True: 0.2, False: 0.3}
+"""Seconds a cut may be found off its place, with a picture and without."""
+TRUE = "true"
+"""Windows on the cuts as they were made."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class Film:
     """Of the clips whose sound it has."""
     skipped: float
     """Seconds that the first clip lacks at its start."""
+    picture: bool = True
 
     @property
     def cuts(self) -> list[float]:
@@ -70,21 +75,22 @@ def main() -> None:
     cli.add_argument("--films", type=int, default=32)
     cli.add_argument("--start", choices=STARTS, default="whole")
     cli.add_argument("--seeds", default="0,1,2")
-    cli.add_argument("--sounds", choices=("own", "other"), default="own")
+    cli.add_argument("--sounds", choices=("own", "other", "alone"), default="own")
+    cli.add_argument("--split", choices=("val", "test"), default="test")
     cli.add_argument("--frames", choices=FRAMES, default=FRAMES[0], help="see ParseOptions.frames")
     cli.add_argument("--runs", type=Path, metavar="FOLDER", help="of the seeds (those of VALOR)")
     typed = cli.parse_args()
     print(f"python -m benchmarks.films {' '.join(sys.argv[1:])}\n{processor()}")
-    split = LLP.read_split(typed.demo / "data", "test")
+    split = LLP.read_split(typed.demo / "data", typed.split)
     with tempfile.TemporaryDirectory() as folder:
         films = made(typed.demo / "data" / "videos", split, Path(folder), typed.films, typed.start, typed.sounds)
         for seed in typed.seeds.split(","):
             system = load_system((typed.runs or typed.demo / "runs" / "valor") / f"seed-{seed}")
             print(f"seed {seed}")
-            for cuts in (NONE, AUTO):
+            for cuts in (NONE, AUTO, TRUE):
                 compare(system, films, split, cuts, typed.frames)
-            if typed.sounds == "own":
-                alone(system, typed.demo / "data" / "videos", films, split)
+            if typed.sounds != "other":
+                alone(system, typed.demo / "data" / "videos", films, split, picture=typed.sounds == "own")
 
 
 STARTS = {"whole": lambda film, films: 0.0, "second": lambda film, films: float(film % SECONDS),
@@ -106,24 +112,27 @@ def made(videos: Path, split: Split, folder: Path, count: int, start: str, sound
     for film in range(count):
         rows = tuple((film * CLIPS + number) % len(split.clip_ids) for number in range(CLIPS))
         other = tuple(((film + 1) % count * CLIPS + number) % len(split.clip_ids) for number in range(CLIPS))
-        heard = rows if sounds == "own" else other
+        heard = other if sounds == "other" else rows
         frames = np.concatenate([slots for row in rows if (slots := read(row).slots) is not None])
         sound = np.concatenate([wave for row in heard if (wave := read(row).waveform) is not None])
         skipped = STARTS[start](film, count)
-        films.append(Film(folder / f"{film:03d}.mkv", rows, heard, skipped))
+        films.append(Film(folder / f"{film:03d}.mkv", rows, heard, skipped, sounds != "alone"))
         rate = Grid().frame_rate
-        write(films[-1].path, frames[round(skipped * rate) :], sound[round(skipped * RATE) :], rate)
+        shown = frames[round(skipped * rate) :] if films[-1].picture else None
+        write(films[-1].path, shown, sound[round(skipped * RATE) :], rate)
     return films
 
 
-def write(path: Path, frames: np.ndarray, sound: np.ndarray, rate: int) -> None:
+def write(path: Path, frames: np.ndarray | None, sound: np.ndarray, rate: int) -> None:
     with av.open(str(path), "w") as file:
-        video = file.add_stream("libx264", rate=rate, options={"crf": "18", "preset": "veryfast"})
-        video.height, video.width, video.pix_fmt = *frames.shape[1:3], "yuv420p"
+        if frames is not None:
+            video = file.add_stream("libx264", rate=rate, options={"crf": "18", "preset": "veryfast"})
+            video.height, video.width, video.pix_fmt = *frames.shape[1:3], "yuv420p"
         audio = file.add_stream("pcm_s16le", rate=RATE, layout="mono")
-        for image in frames:
-            file.mux(video.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
-        file.mux(video.encode())
+        if frames is not None:
+            for image in frames:
+                file.mux(video.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
+            file.mux(video.encode())
         samples = (np.clip(sound, -1, 1) * 32767).astype(np.int16)[None]
         for start in range(0, samples.shape[1], RATE // 10):
             block = av.AudioFrame.from_ndarray(samples[:, start : start + RATE // 10], "s16", "mono")
@@ -135,30 +144,37 @@ def write(path: Path, frames: np.ndarray, sound: np.ndarray, rate: int) -> None:
 def compare(system: TrainedSystem, films: Sequence[Film], split: Split, cuts: str, frames: str) -> None:
     """Parse the films and say how well."""
     began = time.process_time()
-    options = ParseOptions(cuts=cuts, frames=frames, limits=None, hashed=False)
-    parses = [parse_media(system, film.path, options) for film in films]
+    options = ParseOptions(cuts=NONE if cuts == TRUE else cuts, frames=frames, limits=None, hashed=False)
+    own = [{"cuts": tuple(film.cuts)} if cuts == TRUE else {} for film in films]
+    parses = [parse_media(system, film.path, replace(options, **of)) for film, of in zip(films, own, strict=True)]
     seconds = time.process_time() - began
     told(f"cuts {cuts}", [parse.predicted for parse in parses], films, split)
     print(f"  {seconds:.1f} CPU s", end="")
     if cuts == AUTO:
         pairs = [(film.cuts, parse.cuts) for film, parse in zip(films, parses, strict=True)]
-        missed, wrong = (sum(far(one, other) for one, other in of) for of in (pairs, [(b, a) for a, b in pairs]))
+        near = NEAR[films[0].picture]
+        missed, wrong = (sum(far(one, other, near) for one, other in of) for of in (pairs, [(b, a) for a, b in pairs]))
         print(f"; of {(CLIPS - 1) * len(films)} cuts {missed} missed, {wrong} found where none is", end="")
     print()
 
 
-def far(cuts: Sequence[float], others: Sequence[float]) -> int:
+def far(cuts: Sequence[float], others: Sequence[float], near: float) -> int:
     """How many cuts have none of the others near."""
-    return sum(min((abs(cut - other) for other in others), default=math.inf) > NEAR for cut in cuts)
+    return sum(min((abs(cut - other) for other in others), default=math.inf) > near for cut in cuts)
 
 
-def alone(system: TrainedSystem, videos: Path, films: Sequence[Film], split: Split) -> None:
-    """What the clips score, each parsed by itself, laid out as the films are."""
+def alone(system: TrainedSystem, videos: Path, films: Sequence[Film], split: Split, *, picture: bool) -> None:
+    """What the clips score, each parsed by itself, with its picture or without, laid out as the films are."""
     rows = sorted({row for film in films for row in film.rows})
     options = ParseOptions(limits=None, hashed=False)
     marks = np.zeros((len(split.clip_ids), SECONDS, 2, len(split.class_names)), bool)
     for row in rows:
-        marks[row] = parse_media(system, media(videos, split.clip_ids[row]), options).predicted
+        path = media(videos, split.clip_ids[row])
+        if not picture:
+            sound = read_clip(path, grid=Grid(sample_rate=RATE)).waveform
+            path = films[0].path.parent / f"{path.stem}.mkv"
+            write(path, None, np.zeros(0, np.float32) if sound is None else sound, Grid().frame_rate)
+        marks[row] = parse_media(system, path, options).predicted
     told("clips alone", [film.spread(marks) for film in films], films, split)
     print()
 

@@ -1,5 +1,7 @@
 """Where a film is cut, and its shots on the segment grid, so that no window lies across a cut.
 
+Of media without a picture the cuts are where the sound changes (changes.py).
+
 Cuts of the picture are PySceneDetect's: its adaptive detector looks at the frames of the even grid of slots (eight a
 second), small. It compares how much hue, saturation and lightness change from one frame to the next with how much they
 change around it, so that a pan or a thing that moves is no cut. Frames an eighth of a second apart change more than the
@@ -18,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .changes import CHANGE_RULES, changes_in
 from .clip import EndsError, Grid
 from .holes import Span
 from .streams import MediaReader
@@ -30,7 +33,7 @@ LEAST_CHANGE = 27.0
 are missed with 15, its adaptive default, as with 27, and 12 against 4 are found where none is."""
 _WIDTH = 160
 """Pixels of the width of the frames that are compared; the detector's thresholds are for frames of about this size."""
-CUT_RULES = (1, LEAST_CHANGE, _WIDTH)
+CUT_RULES = (1, LEAST_CHANGE, _WIDTH, *CHANGE_RULES)
 """What must be the same for the same cuts; the first is raised whenever they are found otherwise."""
 
 
@@ -78,11 +81,15 @@ def shots_of(cuts: Sequence[float], segments: int, grid: Grid) -> tuple[Shot, ..
 def find_cuts(survey: MediaSurvey, grid: Grid, reader: MediaReader) -> tuple[float, ...]:
     """When the picture is cut, in seconds from the start of the film, ascending; decodes it once, to its end.
 
+    Of media without a picture, when the sound changes.
+
     Raises:
         MediaError: The file is damaged; where it ends early for that, there are the cuts before.
     """
     if survey.video_seconds is None:
-        return ()
+        changes = changes_in(reader.sound(survey))
+        _forget_lost(survey, reader)
+        return tuple(change for change in changes if change < survey.seconds)
     slots = np.arange(max(0, round((survey.video_seconds - survey.lead) * grid.frame_rate)))
     times = (slots + 0.5) / grid.frame_rate + survey.lead
     first = np.searchsorted(times, survey.video_start)  # nothing is shown before
@@ -91,9 +98,14 @@ def find_cuts(survey: MediaSurvey, grid: Grid, reader: MediaReader) -> tuple[flo
         images = reader.frames(survey, times[first:], grid) if first < len(times) else iter(())
         for place in cuts_in(images, grid.frame_rate):
             found.append(float((first + place) / grid.frame_rate))
-    if reader.lost:  # what is lost is counted when the windows are read
-        reader.survey(survey.path, None if survey.audio_track is None else str(survey.audio_track))
+    _forget_lost(survey, reader)
     return tuple(found)
+
+
+def _forget_lost(survey: MediaSurvey, reader: MediaReader) -> None:
+    """What is lost is counted when the windows are read."""
+    if reader.lost:
+        reader.survey(survey.path, None if survey.audio_track is None else str(survey.audio_track))
 
 
 def cuts_in(images: Iterable[np.ndarray], rate: float) -> Iterator[int]:
