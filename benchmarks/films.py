@@ -6,11 +6,10 @@
 
 `whole` begins each film with a whole clip, so that cuts lie at multiples of ten seconds; `second` leaves out the first
 0 to 9 seconds of it, `anywhere` any part. With `--sounds other` a film has the picture of its clips and the sound of
-those of the next film, so that both are unrelated; with `--sounds alone` it has no picture, and cuts are where the sound
-changes. Films are lossless in time and otherwise good copies (H.264 at CRF
-18, PCM). Printed are segment F of the fixed rule at 0.5 over films, beside it what the same clips alone score; cuts
-that were missed or found where none is; and CPU seconds. A segment at a cut has the truth of the shot that has more of
-it.
+those of the next film, so that both are unrelated; with `alone` it has no picture, and cuts are changes of the sound.
+Films are lossless in time and otherwise good copies (H.264 at CRF 18, PCM). Printed are segment F of the fixed rule at
+0.5 over films, beside it what windows on the true cuts and the same clips alone score; cuts that were missed or found
+where none is; and CPU seconds. A segment at a cut has the truth of the shot that has more of it.
 """
 
 import argparse

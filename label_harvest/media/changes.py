@@ -14,8 +14,8 @@ import numpy as np
 SIDE_SECONDS = 3.0
 """Of sound on each side that is compared."""
 LEAST_DISTANCE = 2.0
-"""Of a change. Of 70 places at which the demo's validation clips were joined so many are found, and so many where none is:
-61 and 67 with 1.1, 50 and 22 with 2, 42 and 11 with 2.7, 35 and 6 with 3.9."""
+"""Of a change. Of 70 places at which the demo's validation clips were joined so many are found, and so many where none
+is: 61 and 63 with 1.1, 53 and 23 with 2, 42 and 11 with 2.7, 35 and 6 with 3.9."""
 APART_SECONDS = 1.5
 """Between two changes, at least."""
 CHANGE_RULES = (1, SIDE_SECONDS, LEAST_DISTANCE, APART_SECONDS)
@@ -82,7 +82,9 @@ def _distances(levels: np.ndarray) -> np.ndarray:
     """float64 [frames + 1], between the two sides of the place before each frame; 0 where a side is too short."""
     side, here = round(SIDE_SECONDS / _HOP), np.arange(len(levels) + 1)
     first, last = np.maximum(here - side, 0), np.minimum(here + side, len(levels))
-    sums = [np.concatenate([np.zeros((1, levels.shape[1])), np.cumsum(values, axis=0)]) for values in (levels, levels**2)]
+    sums = [
+        np.concatenate([np.zeros((1, levels.shape[1])), np.cumsum(values, axis=0)]) for values in (levels, levels**2)
+    ]
 
     def moments(start: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         count = np.maximum(stop - start, 1)[:, None]

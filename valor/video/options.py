@@ -64,8 +64,8 @@ class ParseOptions:
     """Windows that go through the networks together at most."""
     cuts: str | tuple[float, ...] = AUTO
     """Where the film is cut, so that no window lies across: `auto` looks for cuts of the picture in media longer than a
-    window, and without a picture for changes of the sound, `none` takes the film for one shot; or seconds on the clock of
-    the container, ascending."""
+    window, and without a picture for changes of the sound; `none` takes the film for one shot; or seconds on the clock
+    of the container, ascending."""
     frames: str = SHARED
     """Which picture a segment of media longer than a window has: shared, the same in every window, so that a teacher
     looks at each second once; or window, the one that the published rule takes of each window."""
