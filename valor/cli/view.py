@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,13 +70,17 @@ def run(cli: argparse.Namespace) -> int:
         raise ValueError(f"--out must end in .html, got {cli.out}")
     names = class_names(read_vocabulary(cli.classes)) if cli.classes else None
     options = SOURCES.read(cli, class_names=names, rule=lambda held: read_rule(cli, held, held))
+    from valor.exchange.filed import split_of_folder
     from valor.viewer.corrections import Corrections, corrections_folder
     from valor.viewer.sources import read_document
 
+    folder = cli.corrections or corrections_folder(cli.sources, cli.data)
+    if options.split is None and (filed := split_of_folder(folder)) is not None:  # lest it has tables of two
+        options = replace(options, split=filed.split)
     document = read_document(cli.sources, options)
     for note in document.notes:
         say(f"note: {typed_words(note, cli.flags)}", file=sys.stderr)
-    corrections = Corrections(cli.corrections or corrections_folder(cli.sources, cli.data), document)
+    corrections = Corrections(folder, document)
     return _write(cli, corrections) if cli.out else _serve(cli, corrections)
 
 

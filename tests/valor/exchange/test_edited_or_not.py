@@ -189,3 +189,16 @@ def test_changes_are_counted_against_what_stands(sent, capsys):
     typed("import", "events", sent / "vtt" / "my yard.vtt", "--exported-from", FOLDER, "--out", "other")
     assert "2 events of 1 clips, 0 of them changed" in capsys.readouterr().out
     assert events_in(sent / "other", "my yard") == HEARD
+
+
+def test_a_folder_of_one_split_is_opened_as_of_that_split(sent, monkeypatch):
+    """Lest opening it without saying so writes tables of another split beside its own."""
+    opened = []
+    monkeypatch.setattr(
+        "valor.cli.view._serve", lambda cli, corrections: opened.append(corrections.document.split) or 0
+    )
+    assert taken("audacity/my yard.labels.txt", "--split", "val", "--out", "of.val") == 0
+    assert typed("view", "parses", "--corrections", "of.val") == 0
+    assert typed("view", "parses", "--corrections", "of.val", "--split", "test") == 0
+    assert typed("view", "parses") == 0
+    assert opened == ["val", "test", "test"]
