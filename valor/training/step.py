@@ -177,7 +177,7 @@ def charged(charge: Charge) -> tuple[dict[str, Tensor], Tensor]:
             raise ValueError(
                 f"{told_code(term.take)}: the loss term {term.name!r} must be a tensor of one number, got {got}"
             )
-        is_ours = getattr(term.take, "__module__", "").startswith("valor.")  # LEAP's decided tags have none on purpose
+        is_ours = str(getattr(term.take, "__module__", "")).startswith("valor.")  # LEAP has one on purpose
         if not (is_ours or taken.requires_grad) and torch.is_grad_enabled() and taken.item():  # 0: nothing to do here
             raise ValueError(
                 f"{told_code(term.take)}: the loss term {term.name!r} has no gradient (it is {taken.item():g}), so "

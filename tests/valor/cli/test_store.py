@@ -150,7 +150,7 @@ def test_where_numbers_do_not_tell_the_share_the_shards_are_named(tmp_path):
     write_toy_store(tmp_path / "store", {index: [row_of(f"{index}")] for index in (0, 1, 3)})
     done = typed("store", "verify", tmp_path / "store", "--manifest", table_of(tmp_path, "0123"))
     assert (
-        done.code == 3 and "in no shard: 2; shard 00002 (of N shares, shard k is made by share k % N + 1)" in done.err
+        done.code == 3 and "in no shard: 2; shard 00002 (of N shares, shard k is made by share k % N + 1)" in done.out
     )
 
 

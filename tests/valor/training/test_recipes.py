@@ -68,7 +68,7 @@ def test_overrides_apply_together_and_run_the_checks():
     ("fit.learning_rate=-1", r"fit: learning_rate must be positive, got -1\.0"),
     ("parser.pooling=mean", "unknown parser.pooling 'mean'; known are attentive, linear-softmax, max; for one"),
     ("parser.pooling=maxx", r"unknown parser\.pooling 'maxx' \(did you mean max\?\); known are attentive, "),
-    ("fit.schedule=cosin", r"unknown fit\.schedule 'cosin' \(did you mean cosine\?\); known are cosine, step$"),
+    ("fit.schedule=cosin", r"fit: schedule must be one of cosine, step, got 'cosin' \(did you mean cosine\?\)$"),
     ("features.motion=none", r"features\.motion is none exactly when parser\.motion_width is 0"),
     ("name.first=x", r"name is one option and takes a value, got name\.first"),
     ("fit.epochs.x=3", r"fit\.epochs is one option and takes a value, got fit\.epochs\.x; there is no option below"),

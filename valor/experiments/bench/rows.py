@@ -134,6 +134,15 @@ ROWS: dict[str, BenchRow] = {
     #
     **{f"rounds++ {name}": _part(*changes) for name, changes in _PARTS.items()},
     "rounds++ in one long round": _part(*_PARTS["in one round"], times=2),
+    "mm-cse in two rounds": BenchRow(
+        recipe="mm-cse",
+        features=JOINT,
+        published=None,
+        over="mm-cse",
+        changes=("methods.rounds=on", "fit.epochs=120"),
+        open=_OURS,
+    ),
+    "mm-cse twice as long": BenchRow(recipe="mm-cse", features=JOINT, published=None, over="mm-cse", times=2),
 }
 """The rows by name, the anchors first."""
 
