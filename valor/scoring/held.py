@@ -154,12 +154,10 @@ class Differences(Difference):
         Raises:
             ValueError: The name ends in none of these.
         """
-        suffix = Path(path).suffix
+        suffix = _suffix_of(path, "differences are")
         if suffix in PICTURES:
             write_figure(path, self.plot())
             return
-        if suffix not in SUFFIXES:
-            raise ValueError(f"{path}: differences are saved as *{', *'.join((*SUFFIXES, *PICTURES))}")
         frame = self.to_frame()
         plain = frame.assign(**{"clear": frame["clear"].map({True: "yes", False: "no"})} if "clear" in frame else {})
         shown = plain.assign(**{name: plain[name].map("{:.4f}".format) for name in ("p", "seeds_p") if name in plain})
@@ -191,6 +189,14 @@ class Differences(Difference):
         """What notebooks show: a line, and the ten differences."""
         decimals = {"p": 4, "seeds_p": 4} | dict.fromkeys(("value", "low", "high", "seeds_low", "seeds_high"), 1)
         return frame_html(repr(self), self.to_frame().set_index(["level", "figure"]).round(decimals))
+
+
+def _suffix_of(path: Path | str, what: str) -> str:
+    """The ending a table or a picture is written by, refused where it is neither's."""
+    suffix = Path(path).suffix
+    if suffix not in (*SUFFIXES, *PICTURES):
+        raise ValueError(f"{path}: {what} saved as *{', *'.join((*SUFFIXES, *PICTURES))}")
+    return suffix
 
 
 def _in_words(figure: str) -> str:
@@ -259,12 +265,10 @@ class Table(Comparison):
         Raises:
             ValueError: The name ends in none of these.
         """
-        suffix = Path(path).suffix
+        suffix = _suffix_of(path, "a table is")
         if suffix in PICTURES:
             write_figure(path, self.plot())
             return
-        if suffix not in SUFFIXES:
-            raise ValueError(f"{path}: a table is saved as *{', *'.join((*SUFFIXES, *PICTURES))}")
         with replaced(path) as temporary:
             temporary.write_text(FORMATS[SUFFIXES[suffix]](self) + "\n", encoding="utf-8")
 
