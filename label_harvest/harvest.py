@@ -25,7 +25,7 @@ from .progress import LINE_SECONDS, Progress
 from .store.evidence import ShardEvidence
 from .store.listing import has_lost_list, write_list
 from .store.manifest import HarvestManifest
-from .store.origins import note_own_files, write_origins
+from .store.origins import note_own_files, own_digests, write_origins
 from .store.plan import ShardPlan, check_tags, damaged_shards, named_as_in_store, replaced_files
 from .store.shards import (
     LIST,
@@ -34,6 +34,7 @@ from .store.shards import (
     Markers,
     finish_rewrites,
     known_clips,
+    read_marker,
     read_shard,
     write_failures,
     write_shard,
@@ -96,6 +97,9 @@ class HarvestOptions:
     left, the last shard; when the run starts, ends, has written a shard, and every so often."""
     log_every: float = LINE_SECONDS
     """Seconds between such lines, and between those that stand for a progress bar where stderr is no terminal."""
+    allow_edited: bool = False
+    """Go on in a store that was begun with another version of the file of a teacher of one's own, where both judge
+    alike; the marker of each shard has the sha256 of the file it is by."""
     share: Share = WHOLE
     """Do the i-th of n shares, such as 1/4; runs of all shares may work on one store at the same time, or on stores of
     their own that `valor store merge` unites."""
@@ -252,7 +256,7 @@ def harvest(
         check_tags(manifest, markers)
         _note_other_cut(folder, markers, options)
         with list_lock(folder):
-            note_own_files(folder, teachers, is_new=not markers)
+            note_own_files(folder, teachers, markers, allow_edited=options.allow_edited)
             if not (folder / LIST).is_file() and not has_lost_list(folder, markers):  # a lost one once all is there
                 write_list(folder, markers)
         plans = _plan(manifest, folder, markers, paths, options)
@@ -428,10 +432,18 @@ class _Run:
                     made[batch.shard] = tuple(row.known for row in shard.rows)
                     arrays = shard.arrays()
                     if shard.differs(arrays):
-                        write_shard(self.folder, batch.shard, arrays, shard.rows)
+                        write_shard(self.folder, batch.shard, arrays, shard.rows, self._own(shard))
                     del begun[batch.shard]
                     said.written(batch.shard)
         return made
+
+    def _own(self, shard: ShardEvidence) -> dict[str, list[str]]:
+        """By which files of one's own a shard is, with those of what is left of it as it was."""
+        own = {role: [digest] for role, digest in own_digests(self.teachers).items()}
+        if shard.is_made_anew:
+            return own
+        was = read_marker(self.folder / f"{shard.plan.index:05d}.json").own
+        return {role: list({*own.get(role, ()), *was.get(role, ())}) for role in {*own, *was}}
 
     def _decoding(self) -> Decoding:
         """How clips are decoded; all frame slots are handed over where a teacher looks at them."""

@@ -21,7 +21,7 @@ from .media.decoders import PYAV
 from .places.elsewhere import Media
 from .places.place import Place, free_bytes, matching, place_of, refuse_unwritable
 from .store.manifest import HarvestManifest
-from .store.origins import read_origins
+from .store.origins import read_origins, refuse_edited
 from .store.plan import ShardPlan, check_tags, named_as_in_store, new_shards, replaced_files, shards_to_mend
 from .store.shards import KnownClip, Marker, Markers, known_clips, read_json, unclaimed_arrays
 from .store.share import WHOLE, Share, write_lock
@@ -49,6 +49,8 @@ class KnownStore:
     length: str = CLIP
     weight_files: Mapping[str, Path] = field(default_factory=dict)
     """By role, weights that were given as a file."""
+    own_files: Mapping[str, tuple[Path, str]] = field(default_factory=dict)
+    """By role of teachers of one's own, the file and its sha256; left out where another version of it is allowed."""
     clip_bytes: int | None = None
     """What a clip takes; None where that depends on networks nobody has loaded."""
 
@@ -309,7 +311,8 @@ def plan_harvest(
 
     Raises:
         ValueError: The videos or the store cannot be used, see `check_inputs`; but no video need be there yet. The
-            store holds a clip with other tags, or what was read otherwise by the same teachers, as far as is known.
+            store holds a clip with other tags, or what was read otherwise by the same teachers, or judged by another
+            version of a file of one's own, as far as is known.
     """
     share = scope.share
     _check_shard(manifest, place_of(store), known, scope.shard_size)
@@ -323,8 +326,9 @@ def plan_harvest(
     folder = max(held, key=ours, default=None)
     markers = held[folder] if folder else {}
     manifest = named_as_in_store(manifest, markers)
-    if len(held) == 1:
+    if folder and len(held) == 1:
         check_tags(manifest, markers)
+        refuse_edited(folder, known.own_files, markers)
     wanted = set(manifest.clip_ids)
     tars = TarIndex(store)
     media = find_clips(videos, manifest.clip_ids, manifest.paths, tars=tars)

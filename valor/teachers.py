@@ -1,6 +1,7 @@
 """The teachers of a harvest, put together from what was asked for: two that judge, and extractors of features."""
 
 import logging
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -8,10 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from valor.adapted import card as adapted
+from valor.data.own_files import LOADED
 from valor.data.vocabulary import EventClass, class_names, prompts
 from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.media.clip import CLIP
+from valor.label_harvest.store.origins import OWN_DIGEST
 from valor.label_harvest.teachers.build import (
+    TEACHERS,
     TeacherOptions,
     build_teacher,
     check_build,
@@ -270,8 +274,21 @@ def known_store(choice: TeacherChoice, classes: tuple[EventClass, ...], options:
         length=options.length,
         teachers=teachers,
         weight_files=files,
+        own_files={} if options.allow_edited else _own_files(names),
         clip_bytes=_clip_bytes(choice, everybody, len(classes), options.grid.num_segments) if fixed else None,
     )
+
+
+def _own_files(names: Mapping[str, str]) -> dict[str, tuple[Path, str]]:
+    """By role of the judges that a file of one's own defines, the file and its sha256."""
+    made = {role: TEACHERS.get(name) for role, name in names.items()}
+    module = {role: one[1].__module__ for role, one in made.items() if isinstance(one, tuple)}
+    return {
+        role: (file.path, file.sha256)
+        for role, name in module.items()
+        for file in LOADED
+        if getattr(sys.modules.get(name), OWN_DIGEST, None) == file.sha256
+    }
 
 
 def _clip_bytes(choice: TeacherChoice, names: list[str], num_classes: int, num_segments: int) -> int | None:

@@ -31,7 +31,7 @@ from .listing import (
     write_list,
 )
 from .manifest import composed
-from .origins import mend_origins, merge_origins, origins_problems
+from .origins import mend_origins, merge_origins, origins_problems, own_files, refuse_other_files, told_own
 from .plan import UNREAD
 from .shards import (
     LIST,
@@ -113,6 +113,12 @@ def verify_store(path: str | Place) -> StoreCheck:
     problems += _failures_problem(folder, rows) if not problems else []
     problems += [*_list_problems(folder, found, problems, is_listed=is_listed), *origins_problems(folder, manifest)]
     notes = list(_notes(folder))
+    whose = own_files(folder, read_markers(folder)) if not problems else {}
+    notes += [
+        f"its {role} evidence is by {len(own['shards'])} versions of a file of one's own: {told_own(own)}"
+        for role, own in whose.items()
+        if len(own["shards"]) > 1
+    ]
     if unguarded:
         notes.insert(
             0,
@@ -309,21 +315,22 @@ class StoreMerge:
     """Clips that several stores hold, with the same evidence."""
 
 
-def merge_stores(sources: Sequence[str | Place], out: str | Place) -> StoreMerge:
+def merge_stores(sources: Sequence[str | Place], out: str | Place, *, allow_edited: bool = False) -> StoreMerge:
     """Unite stores of the same teachers, classes and grid.
 
     A shard keeps its number where that is free, so the stores of all shares of a manifest become what one run had made,
     to the byte. Where two stores have different shards under one number, the later ones move to free numbers. No shard
     is written before all sources are known to be whole and to fit together; an interrupted merge is run again. What
-    the stores note of their teachers is united too, with a warning where files of one's own differ.
+    the stores note of their teachers is united too.
 
     Args:
         sources: Stores, each holding exactly one fingerprint folder, or such folders.
         out: Folder of the united store, like the store of a harvest; may hold some of the clips already.
+        allow_edited: Whether stores may be by different versions of the file of a teacher of one's own.
 
     Raises:
-        ValueError: The fingerprints differ, a shard is damaged, a clip has different evidence in two stores, a source
-            is the target, or the target cannot be written.
+        ValueError: The fingerprints differ or files of one's own do, a shard is damaged, a clip has different evidence
+            in two stores, a source is the target, or the target cannot be written.
         OSError: The disk is full.
     """
     folders = [store_folder(place_of(source)) for source in sources]
@@ -339,6 +346,8 @@ def merge_stores(sources: Sequence[str | Place], out: str | Place) -> StoreMerge
         finish_rewrites(target)
         if has_lost_list(target, before := read_markers(target)):
             raise ValueError(lost_list(target))
+        if not allow_edited:
+            refuse_other_files([target, *folders])
         if read_list(target) is None:
             write_list(target, before)
         shards = [_Shard(target, index, marker) for index, marker in _whole(target)] + given
@@ -349,7 +358,7 @@ def merge_stores(sources: Sequence[str | Place], out: str | Place) -> StoreMerge
             if shard.folder != target:
                 kept = shard.at_home(homes)
                 rows, arrays = read_shard(shard.folder, shard.index)
-                write_shard(target, number, _rows_of(arrays, rows, kept), [rows[n] for n in kept])
+                write_shard(target, number, _rows_of(arrays, rows, kept), [rows[n] for n in kept], shard.marker.own)
         markers = read_markers(target)
         clips = list(known_clips(markers))
         write_failures(target, [clip for clip in clips if clip.status in FAILURES])

@@ -11,7 +11,7 @@ from typing import cast
 import numpy as np
 
 from ..media.clip import ClipMedia
-from ..teachers.own import asked, check_shapes
+from ..teachers.own import asked, check_shapes, own_file
 from ..teachers.teacher import Evidence, StagedTeacher, Teacher, needs_of
 from .plan import UNREAD, ShardPlan
 from .shards import ShardRow, clip_slices, num_rows, row_of, rows_of_clips
@@ -59,6 +59,11 @@ class ShardEvidence:
     def is_complete(self) -> bool:
         """Whether all batches have come."""
         return self._left == 0
+
+    @property
+    def is_made_anew(self) -> bool:
+        """Whether nothing of what was there is left in it."""
+        return not self._kept
 
     def add(self, positions: Sequence[int], rows: Sequence[ShardRow], answers: Answers) -> None:
         """Take in a batch.
@@ -198,9 +203,10 @@ def _check_finite(teacher: Teacher, clip_id: str, answer: Evidence) -> None:
     judged = {} if answer.similarity is None else {"similarity": answer.similarity}
     for name, array in {**judged, **answer.features}.items():
         if not (np.abs(array) <= largest).all():
+            file = own_file(teacher)
             raise ValueError(
-                f"{clip_id}: {name} of the {teacher.role} teacher must be finite and at most {largest:.0f}, got NaN or "
-                "more; check its weights"
+                f"{f'{file}: ' if file else ''}{name} of the {teacher.role} teacher must be finite and at most "
+                f"{largest:.0f}, got NaN or more for the clip {clip_id}; {'mend it' if file else 'check its weights'}"
             )
 
 

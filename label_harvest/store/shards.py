@@ -53,6 +53,8 @@ _LONGEST_HEADER = 2**26
 
 ModalityTags = tuple[tuple[str, ...], tuple[str, ...]]
 """Tags of a clip that are heard, and those that are seen."""
+OwnCode = Mapping[str, Sequence[str]]
+"""By role of a teacher of one's own, sha256 of the files a shard is by; several where another version judged a part."""
 
 
 @dataclass(frozen=True)
@@ -123,13 +125,16 @@ class Marker:
     """Of the marker itself; None in version 2, which has neither this nor `arrays`."""
     is_listed: bool = False
     """Whether the store has a list of its shards; older versions wrote none."""
+    own: OwnCode = field(default_factory=dict)
 
 
 class NewerMarkerError(ValueError):
     """A marker of a version this program does not know; no harvest may take it for damage."""
 
 
-def write_shard(folder: Place, index: int, arrays: Mapping[str, np.ndarray], rows: Sequence[ShardRow]) -> None:
+def write_shard(
+    folder: Place, index: int, arrays: Mapping[str, np.ndarray], rows: Sequence[ShardRow], own: OwnCode | None = None
+) -> None:
     """Write the arrays of one shard, then its done-marker.
 
     Args:
@@ -138,6 +143,7 @@ def write_shard(folder: Place, index: int, arrays: Mapping[str, np.ndarray], row
         arrays: float [n, ...] by name, one row per clip; of clips of any length one row per segment, those of a clip
             after those of the one before it.
         rows: The n clips.
+        own: By which files of one's own.
 
     Raises:
         ValueError: An array does not have one row per clip.
@@ -149,7 +155,7 @@ def write_shard(folder: Place, index: int, arrays: Mapping[str, np.ndarray], row
             raise ValueError(f"{name} must have {num_rows(rows)} rows, one per clip, got {list(array.shape)}")
     whole = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
     payload = save(whole, {_CLIP_IDS: json.dumps([row.clip_id for row in rows])})
-    marker = marker_bytes(rows, {name: array_sha256(array) for name, array in whole.items()}, payload)
+    marker = marker_bytes(rows, {name: array_sha256(array) for name, array in whole.items()}, payload, own)
     path = folder / f"{index:05d}.safetensors"
     done = path.with_suffix(".json")
     if done.exists():  # rewritten: at every moment the arrays are those of one of the two markers
@@ -196,13 +202,16 @@ def seal_marker(folder: Place, index: int) -> None:
     write_atomic(folder / f"{index:05d}.json", marker_bytes(rows, digests, payload))
 
 
-def marker_bytes(rows: Sequence[ShardRow], arrays: Mapping[str, str], payload: bytes) -> bytes:
+def marker_bytes(
+    rows: Sequence[ShardRow], arrays: Mapping[str, str], payload: bytes, own: OwnCode | None = None
+) -> bytes:
     """The content of a done-marker.
 
     Args:
         rows: The clips in the order of the arrays.
         arrays: sha256 of the bytes of each array by its name.
         payload: The file of the arrays.
+        own: By which files of one's own; where there are none, it stands nowhere.
     """
     by_modality = any(row.modality_tags is not None for row in rows)
     content = {
@@ -212,6 +221,7 @@ def marker_bytes(rows: Sequence[ShardRow], arrays: Mapping[str, str], payload: b
         "sha256": hashlib.sha256(payload).hexdigest(),
         "arrays": dict(arrays),
         "rows": [_written(row) for row in rows],
+        **({"own": {role: sorted(digests) for role, digests in own.items()}} if own else {}),
     }
     return sealed(content)
 
@@ -451,8 +461,8 @@ def read_marker_rows(path: Place) -> tuple[Marker, list[ShardRow]]:
     try:
         rows = [_row_of(row) for row in content["rows"]]
         clips = tuple(row.known for row in rows)
-        arrays, is_listed = content.get("arrays", {}), content.get("list") == LIST
-        return Marker(clips, content["sha256"], content["bytes"], arrays, checksum, is_listed), rows
+        arrays, is_listed, own = content.get("arrays", {}), content.get("list") == LIST, content.get("own", {})
+        return Marker(clips, content["sha256"], content["bytes"], arrays, checksum, is_listed, own), rows
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: no done-marker of a shard ({error!r}); the store is damaged") from error
 

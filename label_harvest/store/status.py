@@ -10,6 +10,7 @@ from typing import Any
 from ..media.clip import FAILURES
 from ..places.place import Place, modified, place_of
 from .manifest import composed
+from .origins import own_files
 from .shards import known_clips, marker_paths, read_markers
 from .share import runs_at_work
 from .store import store_folder, store_manifest
@@ -42,6 +43,8 @@ class StoreStatus:
     """Shares that were killed."""
     clips_per_second: float | None
     """Of all shares together; None before the second shard."""
+    own: Mapping[str, Mapping[str, Any]]
+    """Which files of one's own the evidence is by, as `origins.own_files` says it."""
     newest: float | None
     """When the newest shard was written, in seconds since 1970."""
 
@@ -93,6 +96,7 @@ class StoreStatus:
             "stopped": list(self.stopped),
             **{name: None if value is None else round(value, 4) for name, value in rounded.items()},
             "newest_shard": newest,
+            **({"own_files": self.own} if self.own else {}),
         }
 
 
@@ -112,6 +116,7 @@ def status_before(path: str | Place, clip_ids: Collection[str]) -> StoreStatus:
         running=(),
         stopped=(),
         clips_per_second=None,
+        own={},
         newest=None,
         **nothing,
     )
@@ -145,6 +150,7 @@ def store_status(path: str | Place, clip_ids: Collection[str] | None = None) -> 
         running=running,
         stopped=stopped,
         clips_per_second=_rate(written, modified(folder / "manifest.json")),
+        own=own_files(folder, markers),
         newest=max(times.values(), default=None),
     )
 

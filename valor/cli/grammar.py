@@ -184,6 +184,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "--raw-maps": FLAG,
         "--skip-self-test": FLAG,
         "--allow-random-teachers": FLAG,
+        "--allow-edited": FLAG,
         "--shuffle-teachers": FLAG,
     },
     "training": {

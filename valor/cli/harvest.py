@@ -80,6 +80,7 @@ HARVEST = Fields(
             "all; what cannot be read this time keeps its evidence",
         },
     ),
+    allow_edited="--allow-edited",
     share=Option("--shard i/n", {"type": str, "default": "1/1"}),
 )
 LIMITS = Fields(DecodeLimits, seconds="--decode-timeout S", memory="--decode-memory MIB")
@@ -122,7 +123,7 @@ def add(commands: Commands) -> Parser:
     add_shared(command, "classes")
     HARVEST.add(command, "shard_size", "decode_workers", "clips_per_batch")
     LIMITS.add(command)
-    HARVEST.add(command, "retry", "share")
+    HARVEST.add(command, "retry", "allow_edited", "share")
     command.add_argument(
         "--allow-failures",
         metavar="N|P%",

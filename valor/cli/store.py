@@ -12,7 +12,7 @@ from valor.label_harvest.places.objects import UnreachableError
 from valor.label_harvest.places.place import Place, write_atomic
 from valor.label_harvest.store.check import merge_stores, repair_store, verify_store
 from valor.label_harvest.store.listing import has_lost_list, lost_list, lost_numbers, lost_shards, read_list
-from valor.label_harvest.store.origins import own_files
+from valor.label_harvest.store.origins import told_own
 from valor.label_harvest.store.shards import marker_paths
 from valor.label_harvest.store.status import StoreStatus, lacking, prometheus_text, status_before, store_status
 from valor.label_harvest.store.store import NoStoreError, decoder_of, length_of, track_of
@@ -57,6 +57,11 @@ def add(commands: Commands) -> Parser:
     command.add_argument("--format", choices=("text", "json"), help="text, or one line of JSON for each store (show)")
     command.add_argument("--out", type=any_place, metavar="DIR", help="folder of the store that is made (merge, judge)")
     command.add_argument(
+        "--allow-edited",
+        action="store_true",
+        help="unite stores by different versions of the file of your own teacher, where these judge alike (merge)",
+    )
+    command.add_argument(
         "--generator", type=Path, metavar="RUN", help="run folder of `valor train uwav-generator` (judge)"
     )
     command.add_argument(
@@ -76,10 +81,12 @@ def run(cli: argparse.Namespace) -> int:
         raise ValueError("--generator RUN says what `judge` judges with; it and --vectors belong to no other action")
     if cli.action != "show" and (cli.format or cli.prometheus):
         raise ValueError("--format and --prometheus are for `show`; leave them out")
+    if cli.allow_edited and cli.action != "merge":
+        raise ValueError("--allow-edited is for `merge`; leave it out")
     if cli.action in ("repair", "judge") and cli.manifest:
         raise ValueError("--manifest is for `show`, `verify` and `merge`; leave it out")
     if cli.action == "merge":
-        return _merge(cli.stores, cli.out, cli.manifest)
+        return _merge(cli.stores, cli.out, cli.manifest, allow_edited=cli.allow_edited)
     if cli.action == "judge":
         return _judge(cli)
     shown = list[StoreStatus]()
@@ -130,9 +137,8 @@ def _show(path: Place, cli: argparse.Namespace, shown: list[StoreStatus]) -> int
     manifest, grid = status.manifest, status.manifest["grid"]
     say(f"{status.folder}")
     say(f"  fingerprint  {manifest['fingerprint']}")
-    own = own_files(status.folder)
     for role, identity in sorted(manifest["teachers"].items()):
-        of = f", by {own[role]}" if role in own else ""
+        of = f", by {told_own(status.own[role])}" if role in status.own else ""
         say(f"  {role:12s} {identity['teacher']}, weights {identity['weights'][:12]}, {identity['precision']}{of}")
     say(f"  grid         {grid['num_segments']} segments of {grid['segment_seconds']} s, {grid['sample_rate']} Hz")
     if length_of(manifest) != CLIP:
@@ -207,10 +213,10 @@ def _repair(path: Place) -> int:
     return DONE
 
 
-def _merge(stores: list[Place], out: Place, table: Place | None) -> int:
+def _merge(stores: list[Place], out: Place, table: Place | None, *, allow_edited: bool) -> int:
     """Unite stores and say what came of it, and which clips of a table are in none."""
     wanted = clips_of_table(table, stores[0])
-    merged = merge_stores(stores, out)
+    merged = merge_stores(stores, out, allow_edited=allow_edited)
     again = f" ({merged.repeated:,} held by several stores)" if merged.repeated else ""
     say(f"{merged.clips:,} clips in {merged.shards:,} shards{again}; wrote {merged.folder}")
     return DONE if say_lacking(out, wanted) is None else FAILURES_LISTED

@@ -47,7 +47,7 @@ def test_what_any_part_vouches_for_is_vouched_for_in_the_whole(tmp_path):
         whole = tmp_path / order[0].name / "whole"
         whole.mkdir()
         merge_origins(whole, order)
-        assert read_origins(whole) == {"audio": dataclasses.asdict(pinned)} and own_files(whole) == {}
+        assert read_origins(whole) == {"audio": dataclasses.asdict(pinned)} and own_files(whole, {}) == {}
     (tmp_path / "empty").mkdir()
     merge_origins(tmp_path / "empty", [parts[2]])
     assert not list((tmp_path / "empty").iterdir())

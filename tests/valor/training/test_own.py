@@ -162,13 +162,50 @@ def test_a_teacher_of_ones_own_harvests(own):
     (own / "loudness.py").write_text((own / "loudness.py").read_text() + "\n# louder\n")
     TEACHERS.pop("loudness")
     LOADED.clear()
-    again = typed("harvest", folder / TABLES["val"], *where, "--with", own / "loudness.py", "--audio", "loudness",
-                  "--visual", "none")  # fmt: skip
-    assert again.code == 0 and "audio evidence was begun with loudness.py of sha256" in again.err, again
-    assert noted.read_bytes() == before
+    for more in ((), ("--plan",)):  # clips of both could not be told apart
+        again = typed("harvest", folder / TABLES["val"], *where, "--with", own / "loudness.py", "--audio", "loudness",
+                      "--visual", "none", *more)  # fmt: skip
+        assert again.code == 2 and "its audio evidence is by loudness.py of sha256" in again.err, again
+        assert "go on with --allow-edited" in again.err and noted.read_bytes() == before
     refused = typed("harvest", folder / TABLES["val"], *where, "--with", own / "loudness.py", "--audio", "loudness",
                     "--visual", "none", "--checkpoint", f"audio={own / 'gru.py'}")  # fmt: skip
     assert refused.code == 2 and "loudness is none of ours" in refused.err
+
+
+def test_clips_by_two_versions_of_a_teacher_can_be_told_apart(own):
+    """Allowed, it is in the marker of each shard, in `store show` and `store verify`; a merge asks too."""
+    folder = write_tables(own / "toy")
+    write_videos(folder / "videos")
+    where = ("--videos", folder / "videos", "--with", own / "loudness.py", "--audio", "loudness", "--visual", "none",
+             "--shard-clips", 1)  # fmt: skip
+    first, second = file_sha256(own / "loudness.py"), ""
+    table = (folder / TABLES["val"]).read_text().splitlines(keepends=True)
+    (folder / "one.csv").write_text("".join(table[:2]))
+    assert typed("harvest", folder / "one.csv", *where, "--store", folder / "store").code == 0
+    shutil.copytree(folder / "store", folder / "other")
+    (own / "loudness.py").write_text((own / "loudness.py").read_text() + "\n# louder\n")
+    second = file_sha256(own / "loudness.py")
+    done = typed("harvest", folder / TABLES["val"], *where, "--store", folder / "store", "--allow-edited")
+    assert done.code == 0 and "by two versions of loudness.py" in done.err, done
+    markers = [json.loads(path.read_text()) for path in sorted(folder.glob("store/*/0*.json"))]
+    assert [marker["own"] for marker in markers] == [{"audio": [first]}, {"audio": [second]}]
+    shown = typed("store", "show", folder / "store").out
+    assert f"loudness.py of sha256 {first[:12]} (shard 00000) and {second[:12]} (shard 00001)" in shown, shown
+    (told,) = map(json.loads, typed("store", "show", folder / "store", "--format", "json").out.splitlines())
+    assert told["own_files"]["audio"] == {"file": "loudness.py", "shards": {first: [0], second: [1]}}
+    checked = typed("store", "verify", folder / "store")
+    assert checked.code == 0 and "evidence is by 2 versions of a file of one's own" in checked.out
+    again = typed("harvest", folder / TABLES["val"], *where, "--store", folder / "store", "--retry", "all")
+    assert again.code == 0, again  # by the second, which is known there now
+    assert [json.loads(path.read_text())["own"] for path in sorted(folder.glob("store/*/0*.json"))][1] == {
+        "audio": [second]
+    }
+    merge = ("store", "merge", folder / "other", folder / "store", "--out", folder / "both")
+    refused = typed(*merge)
+    assert refused.code == 2 and "unite them with --allow-edited" in refused.err and "both" in refused.err, refused
+    assert typed(*merge, "--allow-edited").code == 0
+    markers = [json.loads(path.read_text()) for path in folder.glob("both/*/0*.json")]
+    assert {marker["own"]["audio"][0] for marker in markers} == {first, second}
 
 
 def test_a_teacher_that_looks_harvests_and_one_that_lacks_a_member_is_named(own):
