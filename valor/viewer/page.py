@@ -11,7 +11,6 @@ import os
 import re
 import zlib
 from collections.abc import Mapping
-from dataclasses import replace
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -37,6 +36,7 @@ from .documents import (
     system_scores,
 )
 from .media_files import media_type, open_media
+from .outlines import outlines_for_page
 
 SCRIPTS = (
     "data.js",
@@ -59,8 +59,6 @@ SCRIPTS = (
 )
 """Parts of the script, in the order they are joined."""
 
-LINKED = "Media are linked: browsers do not let a page draw the waveform of such files."
-"""What a page says that has none inside."""
 SMALL_MEDIA = 24 * 2**20
 """Bytes of media in all that are put into a page unasked."""
 
@@ -96,20 +94,26 @@ def write_page(
     media = [clip.media for clip in document.clips if clip.media is not None]
     size = sum(file.stat().st_size for file in media)
     inside = size <= SMALL_MEDIA if embed is None else embed
-    sources = [clip.media and source_of(clip.media, path.parent, inside=inside) for clip in document.clips]
+    sources: list[dict[str, Any] | None] = [
+        None if clip.media is None else source_of(clip.media, path.parent, inside=inside) for clip in document.clips
+    ]
+    outlines, without = outlines_for_page(document.clips, inside=inside)
+    for source, outline in zip(sources, outlines, strict=True):
+        if source is not None and outline is not None:
+            source["outline"] = outline
     boot = {"mode": "file", "media": sources, "corrections": corrections or []}
-    told = document if inside or not media else replace(document, notes=(*document.notes, LINKED))
-    page = build_page(told, boot, clips=[pack_clip(clip) for clip in document.clips])
+    page = build_page(document, boot, clips=[pack_clip(clip) for clip in document.clips])
     with replaced(path) as unfinished:
         unfinished.write_text(page, encoding="utf-8")
     if not media:
         return ["no media: the page offers to choose files"]
     how = "inside the page" if inside else "linked by relative path"
-    more = "" if inside else ", so without waveforms; keep them where they are, or pass embed=True"
-    return [f"{len(media):,} media {'file' if len(media) == 1 else 'files'}, {size / 1e6:.1f} MB, {how}{more}"]
+    more = "" if inside else "; keep them where they are, or pass embed=True"
+    count = f"{len(media):,} media {'file' if len(media) == 1 else 'files'}"
+    return [f"{count}, {size / 1e6:.1f} MB, {how}{more}", *without]
 
 
-def source_of(media: Path, beside: Path, *, inside: bool) -> dict[str, str]:
+def source_of(media: Path, beside: Path, *, inside: bool) -> dict[str, Any]:
     """Where a page finds a media file: in itself, or by its path from the folder of the page."""
     kind = media_type(media) or "video/mp4"
     if inside:

@@ -1,4 +1,4 @@
-"""The served viewer: one page, the clips of one document, listed media in byte ranges, and corrections coming back.
+"""The served viewer: one page, the clips of one document, media in byte ranges, outlines, and corrections coming back.
 
 Everything lies under a path that begins with a secret of the session, so neither another user of the machine nor
 another page in the browser can ask for anything. The browser is started with a private file that leads there: command
@@ -31,6 +31,7 @@ from .corrections import BusyError, ConflictError, Corrections
 from .documents import Document
 from .media_files import media_type, open_media
 from .options import HOST
+from .outlines import Outlines, is_drawn_by_browser
 from .page import build_page, pack_clip
 
 _LOG = logging.getLogger(__name__)
@@ -77,12 +78,17 @@ class ViewerSite:
             "saves": self.corrections is not None,
             "folder": self.corrections.folder.name if self.corrections else None,
             "corrections": [correction.to_dict() for correction in held],
-            "media": [
-                None if clip.media is None else {"type": media_type(clip.media), "url": f"media/{number}"}
-                for number, clip in enumerate(self.document.clips)
-            ],
+            "media": [self._source(number) for number in range(len(self.document.clips))],
         }
         return build_page(self.document, boot).encode()
+
+    def _source(self, number: int) -> dict[str, Any] | None:
+        """Where the page finds the media of a clip, and whether its outline is to be asked for."""
+        clip = self.document.clips[number]
+        if clip.media is None:
+            return None
+        source = {"type": media_type(clip.media), "url": f"media/{number}"}
+        return source if is_drawn_by_browser(clip) else {**source, "outline": f"outline/{number}"}
 
 
 class ViewerServer(ThreadingHTTPServer):
@@ -97,6 +103,7 @@ class ViewerServer(ThreadingHTTPServer):
             ValueError: The address cannot be listened to.
         """
         self.site = site
+        self.outlines = Outlines(site.document.clips)
         self._door = ExitStack()
         if ":" in host:
             self.address_family = socket.AF_INET6
@@ -126,6 +133,7 @@ class ViewerServer(ThreadingHTTPServer):
     def server_close(self) -> None:
         """Stop listening; the file that led the browser here goes."""
         super().server_close()
+        self.outlines.close()
         self._door.close()
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -194,18 +202,24 @@ class _Handler(BaseHTTPRequestHandler):
         document = self.server.site.document
         if parts == [""]:
             self._send(HTTPStatus.OK, self.server.site.page(), "text/html; charset=utf-8")
-        elif len(parts) == 2 and parts[0] in ("clip", "media") and (number := _number(parts[1], document)) is not None:
-            clip = document.clips[number]
-            if parts[0] == "clip":
-                self._send(HTTPStatus.OK, json.dumps(pack_clip(clip)).encode(), "application/json")
-            elif clip.media is not None:
-                self._send_media(clip.media)
-            else:
-                self._refuse(HTTPStatus.NOT_FOUND)
+        elif len(parts) == 2 and (number := _number(parts[1], document)) is not None:
+            self._send_of_clip(parts[0], number)
         else:
             self._refuse(HTTPStatus.NOT_FOUND)
 
     do_HEAD = do_GET  # noqa: N815
+
+    def _send_of_clip(self, what: str, number: int) -> None:
+        """Send the arrays of a clip, its media, or its outline."""
+        clip = self.server.site.document.clips[number]
+        if what == "clip":
+            self._answer(HTTPStatus.OK, pack_clip(clip))
+        elif what == "media" and clip.media is not None:
+            self._send_media(clip.media)
+        elif what == "outline" and clip.media is not None:
+            self._answer(HTTPStatus.OK, self.server.outlines.get(number))
+        else:
+            self._refuse(HTTPStatus.NOT_FOUND)
 
     def do_POST(self) -> None:  # noqa: N802
         """Take a correction."""

@@ -11,7 +11,7 @@ function showHead() {
   for (const m of [0, 1]) if (!hasStream(n, m)) parts.push(m ? "no picture stream" : "no sound stream");
   $("clip-facts").textContent = parts.join(" · ");
   const own = CLIPS.notes[n], notes = [...own, ...INDEX.notes.filter((note) => !own.some((said) => note.includes(said)))];
-  if (mediaOf(n) && length > STRIP_SECONDS) notes.push(`No film strip and no waveform: they are drawn up to ${STRIP_SECONDS} s.`);
+  notes.push(...stripNotes(n));
   $("clip-notes").hidden = !notes.length;
   $("clip-notes").title = $("clip-notes").textContent = notes.map((note) => `Note: ${note}`).join("\n");
 }
