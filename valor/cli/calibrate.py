@@ -1,10 +1,14 @@
 """`valor calibrate`."""
 
 import argparse
+import sys
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from valor.data.datasets.dataset import dataset_of
 from valor.data.datasets.to_harvest import vocabulary_of_store
 from valor.data.names import join_names
 from valor.data.parse_folder import is_parse, parse_files, read_parse_predictions
@@ -15,7 +19,7 @@ from valor.data.vocabulary import EventClass
 from valor.data.zero_shot_file import write_zero_shot
 from valor.eval.decide import PRESETS
 from valor.label_harvest.presence import PresenceOptions
-from valor.label_harvest.store.store import EvidenceStore, read_store, store_manifest
+from valor.label_harvest.store.store import EvidenceStore, read_store, store_folder, store_manifest
 from valor.labelling.labels import default_thresholds, thresholds_of
 from valor.scoring.calibrate import (
     CRITERIA,
@@ -59,7 +63,8 @@ def add(commands: Commands) -> Parser:
         "With --parses SOURCE is a folder of zero-shot parses, and the file is for --thresholds of more of them,\n"
         "by the same teachers and classes: how high decoys stand over all of the footage. No label is needed. --prior\n"
         "says how often classes are there; corrections of `valor view`, as --annotations, refine it.\n\n"
-        "A store knows its classes and the tags of its clips: tag-rate without --annotations takes these. A class\n"
+        "A store knows its classes and the tags of its clips: tag-rate without --annotations takes those of the\n"
+        "training split where the store lies in a data folder, else those of all its clips, and says so. A class\n"
         "that nothing is found on keeps the threshold of its vocabulary or of --keep, else gets the highest found.\n\n"
         "Choose on val, score on test. A file made on test says so, for ever.",
         "valor calibrate store --criterion tag-rate --out thresholds.json\n"
@@ -206,6 +211,11 @@ def _of_predictions(cli: argparse.Namespace, split: Split) -> Calibration:
 
 STORED = "store"
 """What the clips of a store are called in a file of thresholds, where no table says which split they are."""
+_ANY_SPLIT = (
+    "found on the tags of all clips in the store, whichever split they are of: where some are for testing, that looked "
+    "at their tags"
+)
+"""The note a file made so carries."""
 
 
 def _of_store(cli: argparse.Namespace) -> Calibration:
@@ -222,12 +232,39 @@ def _of_store(cli: argparse.Namespace) -> Calibration:
     own = tuple(role for role in ("audio", "visual") if role in teachers)
     roles = ("fused",) if cli.fused or not own else own
     store = read_store(cli.source, names=[f"{role}.similarity" for role in roles])
-    split = split or Split(
-        STORED, store.clip_ids, store.class_names, store.weak_labels, modality_tags=store.modality_tags
-    )
+    split = split or _clips_for_training(cli, store) or _all_clips(store)
     kept = _kept_thresholds(cli, store, classes)
     fallback = {role: kept.get(role, np.full(len(classes), np.nan)) for role in roles}
-    return calibrate_store(store, split, fallback, criterion=cli.criterion, present_share=cli.present_share)
+    found = calibrate_store(store, split, fallback, criterion=cli.criterion, present_share=cli.present_share)
+    if split.name == STORED:
+        found = replace(found, provenance={**found.provenance, "note": _ANY_SPLIT})
+    return found
+
+
+def _all_clips(store: EvidenceStore) -> Split:
+    """All that a store has, as one split."""
+    return Split(STORED, store.clip_ids, store.class_names, store.weak_labels, modality_tags=store.modality_tags)
+
+
+def _clips_for_training(cli: argparse.Namespace, store: EvidenceStore) -> Split | None:
+    """The training split of the data folder that a store lies in; None where there is none, or none of its clips."""
+    folder = store_folder(cli.source).resolve().parent.parent
+    if not isinstance(folder, Path):
+        return None
+    split = None
+    with suppress(ValueError, OSError):  # tables that cannot be read are said by what needs them
+        dataset = dataset_of(folder)
+        split = dataset.read_clips(folder, dataset.split_for("train"), store.class_names)
+    if split is None or not set(split.clip_ids) & set(store.clip_ids):
+        return None
+    if others := len(set(store.clip_ids) - set(split.clip_ids)):
+        say(
+            f"note: thresholds are found on the split {split.name} of {folder}; {others:,} other clips of the store "
+            "are left out (--annotations DIR --split NAME chooses)",
+            file=sys.stderr,
+        )
+    cli.split = split.name
+    return split
 
 
 def _of_rule(cli: argparse.Namespace, split: Split | None) -> Calibration:
