@@ -42,7 +42,7 @@ def add(commands: Commands) -> Parser:
         "             --rows says; --search combines them as it does those of beyond\n\n"
         "Without --data it renders and harvests a demo world in OUT/data as `valor demo` does. DIR may also be the\n"
         "data/ of a demo, or a data folder of LLP; rows whose features or teachers are not there are left out and\n"
-        "named.\n\n"
+        "named. A demo that is finished is only read: tables you edited are used as they are.\n\n"
         "Runs that are done are found done, so a second call goes on where the first was stopped.",
         "valor ablate --out ablation --workers 2\n"
         "valor ablate --data demo/data --rows labels,teacher --seeds 3 --set fit.epochs=10\n"

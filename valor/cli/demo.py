@@ -31,8 +31,9 @@ def add(commands: Commands) -> Parser:
         "Renders a miniature of LLP as real MP4 files, harvests it with small teachers shipped with the project,\n"
         "trains three parsers (clip tags only; labels of one fused teacher; labels of two independent teachers =\n"
         "VALOR) over several seeds, prints their F-scores on the test split and writes report.html, timeline.png and\n"
-        "scores.json. What is already there is used again, so an interrupted run goes on where it stopped. With\n"
-        "--films the same goes on with films of any length, by mean average precision (docs/demo.md).",
+        "scores.json. What is already there is used again, so an interrupted run goes on where it stopped; tables\n"
+        "that were edited are refused, not written over. With --films the same goes on with films of any length, by\n"
+        "mean average precision (docs/demo.md).",
         "valor demo --out demo",
     )
     command.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="folder of the run (demo)")

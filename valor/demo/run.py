@@ -161,6 +161,21 @@ def harvest_world(data: Path, splits: Mapping[str, Split], *, progress: bool) ->
     return harvest_splits(data / "videos", data / "store", splits, LLP.classes, ROLES, options, progress=progress)
 
 
+def world_evidence(data: Path, splits: Mapping[str, Split], *, progress: bool) -> EvidenceStore:
+    """Evidence of every clip of a world: read where all of it is there, which writes nothing, else harvested."""
+    return harvested(data, splits) or harvest_world(data, splits, progress=progress)
+
+
+def harvested(data: Path, splits: Mapping[str, Split]) -> EvidenceStore | None:
+    """The store of a world, where it holds what the demo's teachers say of every clip of its tables, else None."""
+    try:
+        store = read_store(data / "store")
+    except (FileNotFoundError, ValueError):  # none, or a shard to be made again: a harvest sees to it
+        return None
+    wanted = {clip_id for split in splits.values() for clip_id in split.clip_ids}
+    return store if wanted <= set(store.clip_ids) and set(ROLES) <= set(store.roles) else None
+
+
 def harvest_splits(  # noqa: PLR0913, what a harvest is
     videos: Path,
     folder: Path,

@@ -10,6 +10,7 @@ A run that is done is found done, an interrupted one goes on. Each training has 
 """
 
 import json
+import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,9 +27,9 @@ from valor.data.provenance import of_folder, of_labels, told_by
 from valor.data.tables import LLP_WORLD, WORLD_FILE, Split
 from valor.data.thresholds import read_thresholds
 from valor.demo.options import DemoOptions
-from valor.demo.run import harvest_world
-from valor.demo.world.render import build_world
-from valor.demo.world.schedule import SPLITS
+from valor.demo.run import harvest_world, harvested
+from valor.demo.world.render import build_world, edited_tables
+from valor.demo.world.schedule import SPLITS, sample_world
 from valor.label_harvest.progress import progress_bar
 from valor.label_harvest.pseudo_labels import pseudo_labels, pseudo_probs
 from valor.label_harvest.store.store import EvidenceStore, read_store
@@ -58,6 +59,9 @@ from .rows import (
     typed_row,
     write_label_source,
 )
+from .simulated import llp_tables
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -123,15 +127,22 @@ def open_world(
 
 
 def _demo(data: Path, clips: int | None, workers: int, *, progress: bool) -> AblationWorld:
-    """Render and harvest what is missing of a demo world, as `valor demo` does."""
+    """A demo world that is finished is read as it is, edited tables with a note; else what is missing is made."""
     options = DemoOptions() if clips is None else DemoOptions(clips=clips)
     sizes, seed = options.split_sizes(), options.world_seed
-    if clips is None and (data / WORLD_FILE).is_file():
-        made = loads((data / WORLD_FILE).read_text(encoding="utf-8"))
+    made = loads((data / WORLD_FILE).read_text(encoding="utf-8")) if (data / WORLD_FILE).is_file() else {}
+    if clips is None and made:
         sizes, seed = made["sizes"], made["seed"]
-    build_world(data, sizes, seed, workers, progress=progress)
-    splits = {split: LLP.read_split(data, split) for split in SPLITS}
-    store = harvest_world(data, splits, progress=progress)
+    store = None
+    if made.get("sizes") == sizes and all((data / table).is_file() for table in llp_tables()):
+        splits = {split: LLP.read_split(data, split) for split in SPLITS}
+        store = harvested(data, splits)
+        if store and (edited := edited_tables(data, sample_world(sizes, seed))):
+            _LOG.warning("%s: used as edited, not as drawn for this world: %s", data, ", ".join(edited))
+    if store is None:
+        build_world(data, sizes, seed, workers, progress=progress)
+        splits = {split: LLP.read_split(data, split) for split in SPLITS}
+        store = harvest_world(data, splits, progress=progress)
     thresholds = read_thresholds(WEIGHTS / "demo_thresholds.json", len(LLP.names))
     return AblationWorld(
         name="demo",

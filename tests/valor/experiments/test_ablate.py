@@ -19,6 +19,8 @@ from tests.helpers.typed import typed
 from valor.data.label_file import FILE_NAME, read_pseudo_labels
 from valor.data.tables import read_split
 from valor.data.vocabulary import LLP_CLASSES, class_names
+from valor.demo.options import DemoOptions
+from valor.demo.run import run_demo
 from valor.eval.scores import Scores
 from valor.experiments.ablate import AblateOptions, RowResult, open_world, run_ablation
 from valor.experiments.rows import ROWS, SOURCES, combined, slug
@@ -248,3 +250,26 @@ def test_a_demo_world_is_made_once_and_found_again(tmp_path, monkeypatch):
     assert found.title == made.title and {path: path.stat().st_mtime_ns for path in before} == before
     with pytest.raises(ValueError, match="holds another world"):
         open_world(None, tmp_path, clips=60, progress=False)
+
+
+@pytest.mark.slow
+def test_edited_tables_of_a_demo_world_are_used_and_nothing_is_written_there(tmp_path, monkeypatch, caplog):
+    cheapen(monkeypatch)
+    data = open_world(None, tmp_path, clips=50, progress=False).data
+    heard, tags = data / "AVVP_eval_audio.csv", data / "AVVP_train.csv"
+    for table, edit in ((heard, lambda lines: lines[:1] + lines[2:]), (tags, lambda lines: [*lines[:-1]])):
+        table.write_text("".join(edit(table.read_text().splitlines(keepends=True))))
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in data.rglob("*") if path.is_file()}
+    folders = {path: path.stat().st_mtime_ns for path in (data, *data.rglob("*")) if path.is_dir()}
+    options = replace(toy_options("layers", seeds=1), changes=("fit.epochs=2", "fit.warmup_epochs=1"))
+    for clips in (None, 50):
+        found = open_world(data, tmp_path / "out", clips=clips, progress=False)
+        assert len(found.evidence.clip_ids) == 29
+        assert caplog.text.count("used as edited, not as drawn for this world: AVVP_eval_audio.csv, AVVP_train.csv")
+        caplog.clear()
+    assert run_ablation(found, tmp_path / "out", options).results
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in before} == before
+    assert {path: path.stat().st_mtime_ns for path in folders} == folders
+    with pytest.raises(ValueError, match=r"AVVP_eval_audio.csv and AVVP_train.csv differ from what was drawn "):
+        run_demo(tmp_path, DemoOptions(clips=50), progress=False)
+    assert {path: path.read_bytes() for path in before} == {path: held for path, (held, _) in before.items()}

@@ -295,7 +295,7 @@ def build_films(folder: Path, sizes: Mapping[str, int], seed: int, workers: int 
     films = Films(folder, sample_films(sizes, seed))
     identity = {"films": FILM_RENDERER_VERSION, "seed": seed, "sizes": {s: sizes[s] for s in SPLITS if s in sizes}}
     render.claim_folder(folder, identity)
-    _write_tables(films)
+    render.keep_tables(folder, lambda drawn: _write_tables(Films(drawn, films.plans)))
     films.videos.mkdir(exist_ok=True)
     todo = [(plan, films.videos / f"{plan.clip_id}.mp4") for plan in films.plans]
     todo = [(plan, path) for plan, path in todo if not path.is_file()]

@@ -10,6 +10,7 @@ from fractions import Fraction
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -177,7 +178,7 @@ def build_world(
 ) -> World:
     """Make a world, or what is missing of it: clips under `videos`, tables like LLP's, and `world.json`.
 
-    Clips that are already there are kept, so an interrupted call is finished by the next one.
+    Clips and tables that are already there are kept, so an interrupted call is finished by the next one.
 
     Args:
         folder: Where the world is, or will be.
@@ -191,7 +192,8 @@ def build_world(
         The world and how many of its clips were made and found.
 
     Raises:
-        ValueError: The folder holds another world, there is no such world, or `workers` is not positive.
+        ValueError: The folder holds another world or a table that was edited, there is no such world, or `workers` is
+            not positive.
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1 process, got {workers}")
@@ -203,7 +205,7 @@ def build_world(
     folder, videos = Path(folder), Path(folder) / "videos"
     plans = sample_world(sizes, seed)
     claim_folder(folder, {**version, "seed": seed, "sizes": {s: sizes[s] for s in SPLITS if s in sizes}})
-    write_tables(folder, plans)
+    keep_tables(folder, partial(write_tables, plans=plans))
     videos.mkdir(exist_ok=True)
     todo = [(plan, videos / f"{media_id(plan.clip_id)}.mp4") for plan in plans]
     todo = [(plan, path) for plan, path in todo if not path.is_file()]
@@ -255,6 +257,43 @@ def claim_folder(folder: Path, identity: dict[str, object]) -> None:
             f"{folder}: expected a new folder or one with a world.json, got {others[-1]} without it; choose another"
         )
     write_json(path, identity, indent=2)
+
+
+def keep_tables(folder: Path, write: Callable[[Path], None]) -> None:
+    """Write the tables of a world that are not there yet.
+
+    Args:
+        folder: Of the world.
+        write: Writes all of them into a folder.
+
+    Raises:
+        ValueError: One that is there was edited; none is written over.
+    """
+    with TemporaryDirectory() as drawn:
+        write(Path(drawn))
+        if edited := _edited_tables(folder, Path(drawn)):
+            raise ValueError(
+                f"{folder}: {' and '.join(edited)} {'differs' if len(edited) == 1 else 'differ'} from what was drawn "
+                "for this world, and edited tables are not written over; `valor ablate`, `valor train` and `valor "
+                "evaluate` take them as they are; to draw the world, choose another folder or remove them"
+            )
+        for path in sorted(Path(drawn).iterdir()):
+            if not (folder / path.name).is_file():
+                with replaced(folder / path.name) as temporary:
+                    temporary.write_bytes(path.read_bytes())
+
+
+def edited_tables(folder: Path, plans: Sequence[ClipPlan]) -> list[str]:
+    """Names of the tables in the folder of a world that are not as they were drawn."""
+    with TemporaryDirectory() as drawn:
+        write_tables(Path(drawn), plans)
+        return _edited_tables(folder, Path(drawn))
+
+
+def _edited_tables(folder: Path, drawn: Path) -> list[str]:
+    names = sorted(path.name for path in drawn.iterdir())
+    there = [name for name in names if (folder / name).is_file()]
+    return [name for name in there if (folder / name).read_bytes() != (drawn / name).read_bytes()]
 
 
 def write_tables(folder: Path, plans: Sequence[ClipPlan]) -> None:

@@ -15,7 +15,7 @@ from valor.data.datasets.dataset import LLP
 from valor.data.provenance import MARK
 from valor.data.tables import WORLD_FILE
 from valor.demo.options import DemoOptions
-from valor.demo.run import harvest_world
+from valor.demo.run import world_evidence
 from valor.demo.world.render import build_world
 from valor.demo.world.schedule import SPLITS
 from valor.eval.events import MODALITIES, FloatArray
@@ -54,7 +54,7 @@ def make_demo(
     splits = {split: LLP.read_split(source, split) for split in SPLITS}
     folder = out / f"{MARK}-demo-{name}"
     if not (folder / "labels" / QUALITY_FILE).is_file() or not (source / "store").is_dir():
-        store = harvest_world(source, splits, progress=progress)
+        store = world_evidence(source, splits, progress=progress)
     claim(folder, {"simulated": True, "bench": {"demo": store_manifest(source / "store")["fingerprint"]}})
     if not all((folder / table).is_file() for table in llp_tables()):
         copy_tables(source, folder, {split: len(found.clip_ids) for split, found in splits.items()}, 0)

@@ -125,7 +125,7 @@ def test_the_demo_gets_teachers_as_poor_as_llps_and_keeps_what_they_see(world, t
     (source / "SIMULATED.json").unlink()
     (source / "world.json").write_text("{}")
     held = read_store(source / "store")
-    monkeypatch.setattr(demo_world, "harvest_world", lambda *_, **__: held)
+    monkeypatch.setattr(demo_world, "world_evidence", lambda *_, **__: held)
     found = make_demo(source, tmp_path / "out", "small", TINY)
     assert found.data.name == "SIMULATED-demo-small" and found.title.startswith("SIMULATED: demo world")
     assert of_folder(found.data).simulated and not of_folder(source).simulated
