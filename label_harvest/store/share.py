@@ -1,16 +1,17 @@
 """Runs that work on one store: which shards are whose, who may write, and what killed ones left."""
 
+import calendar
 import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..disk import LockedError, writer_is_gone
-from ..places.place import Place, is_locked, locked, matching
+from ..places.place import Place, is_locked, locked, matching, modified
 from ..strict_json import loads
 
 LOCK = ".lock"
@@ -144,6 +145,22 @@ def remove_leftovers(folder: Place, share: Share = WHOLE) -> list[str]:
             path.unlink(missing_ok=True)
             removed.append(path.name)
     return removed
+
+
+def begun_at(folder: Place, running: Iterable[str]) -> dict[str, float]:
+    """When shares at work began, in seconds since 1970, as far as their locks say it.
+
+    On a disk that is when the file of the lock was signed, by the clock that the times of shards are by.
+    """
+    found = {}
+    for share in running:
+        index, _, count = share.partition("/")
+        lock = folder / (LOCK if share == str(WHOLE) else f"{LOCK}-{index}-of-{count}")
+        with suppress(OSError, ValueError, KeyError, TypeError):  # gone meanwhile, or of an older run
+            since = loads(lock.read_bytes())["since"]
+            moment = calendar.timegm(time.strptime(since, "%Y-%m-%dT%H:%M:%SZ"))
+            found[share] = modified(lock) if isinstance(lock, Path) else float(moment)
+    return found
 
 
 def runs_at_work(folder: Place) -> tuple[tuple[str, ...], tuple[str, ...]]:

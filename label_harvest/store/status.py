@@ -12,13 +12,13 @@ from ..places.place import Place, modified, place_of
 from .manifest import composed
 from .origins import own_files
 from .shards import known_clips, marker_paths, read_markers
-from .share import runs_at_work
+from .share import begun_at, read_share, runs_at_work
 from .store import store_folder, store_manifest
 
 _LEAST_SECONDS = 1.0
-"""Shards that were all written within so little say no rate."""
+"""A share whose shards were all written within so little says no rate."""
 _RECENT_SECONDS = 3600.0
-"""The rate is that of the shards of the last hour before the newest one."""
+"""The rate of a share is that of its shards of the last hour before its newest one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,8 @@ class StoreStatus:
     stopped: tuple[str, ...]
     """Shares that were killed."""
     clips_per_second: float | None
-    """Of all shares together; None before the second shard."""
+    """Of all shares at work together, counted from the start of each; None where nobody is seen at work, and until half
+    of them have written a shard."""
     own: Mapping[str, Mapping[str, Any]]
     """Which files of one's own the evidence is by, as `origins.own_files` says it."""
     newest: float | None
@@ -137,7 +138,8 @@ def store_status(path: str | Place, clip_ids: Collection[str] | None = None) -> 
     markers = read_markers(folder)
     wanted = None if clip_ids is None else set(clip_ids)
     ours = [clip for clip in known_clips(markers) if wanted is None or clip.clip_id in wanted]
-    written = [(times[name], len(marker.clips)) for n, marker in markers.items() if (name := f"{n:05d}.json") in times]
+    held = {n: len(marker.clips) for n, marker in markers.items()}
+    written = {n: (times[name], clips) for n, clips in held.items() if (name := f"{n:05d}.json") in times}
     running, stopped = runs_at_work(folder)
     return StoreStatus(
         folder=folder,
@@ -149,7 +151,7 @@ def store_status(path: str | Place, clip_ids: Collection[str] | None = None) -> 
         others=sum(len(marker.clips) for marker in markers.values()) - len(ours),
         running=running,
         stopped=stopped,
-        clips_per_second=_rate(written, modified(folder / "manifest.json")),
+        clips_per_second=_rate(written, begun_at(folder, running)),
         own=own_files(folder, markers),
         newest=max(times.values(), default=None),
     )
@@ -222,7 +224,7 @@ def _shares_of(shards: Sequence[int], there: Collection[int]) -> tuple[str, ...]
 _GAUGES: dict[str, tuple[str, Callable[[StoreStatus], float | None]]] = {
     "clips_wanted": ("Clips of the table.", lambda status: status.clips),
     "clips_left": ("Clips of the table that are in no shard yet.", lambda status: status.left),
-    "clips_per_second": ("Rate of all shares together.", lambda status: status.clips_per_second),
+    "clips_per_second": ("Rate of all shares at work together.", lambda status: status.clips_per_second),
     "seconds_left": ("Until the rest is done at this rate.", lambda status: status.seconds_left),
     "shards": ("Finished shards.", lambda status: status.shards),
     "bytes": ("Size of the arrays of finished shards.", lambda status: status.num_bytes),
@@ -257,17 +259,21 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
-def _rate(written: Sequence[tuple[float, int]], began: float) -> float | None:
-    """Clips a second, of shards as (when each was written, its clips).
+def _rate(written: Mapping[int, tuple[float, int]], begun: Mapping[str, float]) -> float | None:
+    """Clips a second of the shares at work, each counted from its start over the shards of its last hour.
 
-    Counted from the first shard of the last hour on, of a single one from when the store was made. None of a copy,
-    whose times are those of the copying: there the store is not older than its shards, or all of it is as old.
+    None where nobody is at work, or fewer than half of them have written a shard yet; the others go as fast as these.
+
+    Args:
+        written: By number of a shard, when it was written, and its clips.
+        begun: When each share at work began.
     """
-    shards = sorted(written)
-    if not shards or began > shards[0][0] or shards[-1][0] - began < _LEAST_SECONDS:
-        return None
-    newest = shards[-1][0]
-    recent = [one for one in shards if one[0] >= newest - _RECENT_SECONDS]
-    recent = recent if len(recent) > 1 else shards[-2:]
-    since, counted = (recent[0][0], recent[1:]) if len(recent) > 1 else (began, recent)
-    return sum(clips for _, clips in counted) / (newest - since) if newest > since else None
+    rates = []
+    for share, since in begun.items():
+        mine = read_share(share)
+        own = sorted(one for number, one in written.items() if mine.holds(number) and one[0] > since)
+        if own and own[-1][0] - since >= _LEAST_SECONDS:
+            newest = own[-1][0]
+            since = max([since, *(moment for moment, _ in own if moment < newest - _RECENT_SECONDS)])
+            rates.append(sum(clips for moment, clips in own if moment > since) / (newest - since))
+    return sum(rates) / len(rates) * len(begun) if rates and 2 * len(rates) >= len(begun) else None

@@ -28,7 +28,7 @@ def test_of_a_table_it_says_what_is_done_and_what_is_left(store):
     assert status.by_status == {"ok": 2, "no_audio": 1, "missing": 1, "still": 1} and status.shards == 3
     assert (status.running, status.stopped, status.seconds_left) == ((), (), None)
     told = status.to_dict()
-    assert told["newest_shard"] == "2033-05-18T03:33:20Z" and told["left"] == 3 and told["clips_per_second"] == 0.02
+    assert told["newest_shard"] == "2033-05-18T03:33:20Z" and told["left"] == 3 and told["clips_per_second"] is None
 
 
 def test_without_one_it_says_what_is_there(store):
@@ -58,34 +58,42 @@ def test_the_same_as_gauges(store):
 def test_who_is_at_work_is_told_from_who_was_killed(store):
     (store / ".lock-3-of-4").touch()
     with write_lock(store, Share(1, 4)), write_lock(store, Share(2, 4)):
+        for share in (1, 2):
+            os.utime(store / f".lock-{share}-of-4", (2e9 - 150, 2e9 - 150))
         status = store_status(store, [*"abcdefgh"])
         assert (status.running, status.stopped) == (("1/4", "2/4"), ("3/4",))
-        assert status.clips_per_second == pytest.approx(1 / 50) and status.seconds_left == pytest.approx(150)
+        assert status.clips_per_second == pytest.approx(2 * 2 / 100) and status.seconds_left == pytest.approx(75)
     with write_lock(store):
         assert store_status(store).running == ("1/1",) and store_status(store).seconds_left is None
         assert store_status(store, [*"abcde"]).seconds_left == 0
     assert store_status(store).running == ()
 
 
-def test_the_rate_is_that_of_the_last_hour(store):
-    os.utime(store / "00001.json", (2e9 - 7000, 2e9 - 7000))  # one shard in the last hour: since the one before
-    assert store_status(store).clips_per_second == pytest.approx(1 / 7000)
-    for name in ("00000", "00001"):
-        (store / f"{name}.json").unlink()
-    assert store_status(store).clips_per_second == pytest.approx(1 / 9000)
-    (store / "00003.json").unlink()
-    assert store_status(store).clips_per_second is None
+def test_the_rate_counts_from_the_start_of_each_share_and_the_shards_of_its_last_hour(tmp_path):
+    """Two shares that began together and wrote their first shards after 100 s, within a second of each other."""
+    clips = iter(f"c{n}" for n in range(40))
+    shards = {n: [row_of(next(clips)) for _ in range(5)] for n in range(8)}
+    folder = write_toy_store(tmp_path / "store", {n: shards[n] for n in range(2)})
+    with write_lock(folder, Share(1, 4)), write_lock(folder, Share(2, 4)), write_lock(folder, Share(3, 4)):
 
+        def rate(written, began=(0, 0, 0)):
+            for number, moment in enumerate(began):
+                os.utime(folder / f".lock-{number + 1}-of-4", (1e9 + moment, 1e9 + moment))
+            for number, moment in written.items():
+                os.utime(folder / f"{number:05d}.json", (1e9 + moment, 1e9 + moment))
+            return store_status(folder).clips_per_second
 
-def test_a_copy_says_no_rate(store):
-    for number, path in enumerate(sorted(store.glob("0*.json"))):
-        os.utime(path, (2e9 + number / 1000, 2e9 + number / 1000))
-    os.utime(store / "manifest.json", (2e9, 2e9))
-    assert store_status(store).clips_per_second is None  # all was copied at once
-    os.utime(store / "00003.json", (2e9 + 90, 2e9 + 90))
-    assert store_status(store).clips_per_second
-    os.utime(store / "manifest.json", (2e9 + 80, 2e9 + 80))
-    assert store_status(store).clips_per_second is None  # copied in any order
+        assert rate({0: 100, 1: 101}) == pytest.approx((5 / 100 + 5 / 101) / 2 * 3)  # the third goes like these
+        assert rate({0: 100, 1: 101}, (0, 0, 100.5)) == pytest.approx((5 / 100 + 5 / 101) / 2 * 3)
+        assert rate({0: -1, 1: 101}) is None and rate({0: -1, 1: -1}) is None  # before they began, by other runs
+        write_toy_store(tmp_path / "more", {4: shards[4]})
+        for path in (tmp_path / "more").glob("*/00004.*"):
+            path.rename(folder / path.name)
+        assert rate({0: 5000, 4: 5010, 1: 101}) == pytest.approx((10 / 5010 + 5 / 101) / 2 * 3)
+        assert rate({0: 50, 4: 5010, 1: 101}) == pytest.approx((5 / (5010 - 50) + 5 / 101) / 2 * 3)
+        status = store_status(folder, [f"c{n}" for n in range(100)])
+        assert status.seconds_left == pytest.approx(status.left / status.clips_per_second)
+    assert store_status(folder).clips_per_second is None  # nobody is at work
 
 
 def test_looking_at_a_lock_keeps_nobody_from_having_it(store, monkeypatch):

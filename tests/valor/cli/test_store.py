@@ -162,15 +162,17 @@ def own_store(folder, shards, digest):
     return folder
 
 
-def test_stores_of_unlike_files_of_ones_own_are_united_with_a_warning(tmp_path):
+def test_stores_of_unlike_files_of_ones_own_are_united_where_that_is_asked_for(tmp_path):
     one, same, other = (
         own_store(tmp_path / name, {n: [row_of(name)]}, digest)
         for n, (name, digest) in enumerate((("one", "a"), ("same", "a"), ("other", "b")))
     )
     assert not typed("store", "merge", one, same, "--out", tmp_path / "alike").err
     assert "float32, by mine.py of sha256 aaaaaaaaaaaa\n" in typed("store", "show", tmp_path / "alike").out
-    done = typed("store", "merge", tmp_path / "alike", other, "--out", tmp_path / "both")
-    assert "its audio evidence is of mine.py of sha256 bbbbbbbbbbbb, that of the stores before it" in done.err
-    assert done.code == 0
+    merge = ("store", "merge", tmp_path / "alike", other, "--out", tmp_path / "both")
+    done = typed(*merge)
+    assert done.code == 2 and "its audio evidence is by a file of sha256 bbbbbbbbbbbb, that of" in done.err, done
+    assert "leave it out" in typed("store", "verify", tmp_path / "alike", "--allow-edited").complaint()
+    assert typed(*merge, "--allow-edited").code == 0
     assert "by mine.py of sha256 aaaaaaaaaaaa and bbbbbbbbbbbb\n" in typed("store", "show", tmp_path / "both").out
     assert typed("store", "verify", tmp_path / "both").code == 0
