@@ -559,9 +559,10 @@ def _gated(marks: Marks, system: System) -> FloatArray:
     """Probabilities float [T, M, C], 0 where the gate is closed or there is no stream."""
     assert marks.segment_probs is not None
     probs = np.nan_to_num(marks.segment_probs)
-    if marks.gate_probs is None or system.gate_thresholds is None:
+    limits = system.gate_thresholds if marks.limits is None else marks.limits.gate
+    if marks.gate_probs is None or limits is None:
         return probs
-    return np.where(np.nan_to_num(marks.gate_probs) >= system.gate_thresholds, probs, 0).astype(probs.dtype)
+    return np.where(np.nan_to_num(marks.gate_probs) >= limits, probs, 0).astype(probs.dtype)
 
 
 _Kind = TypeVar("_Kind", bound=np.generic)

@@ -34,6 +34,16 @@ class System:
     """predictions or labels; corrections of labels keep the clips that were not touched."""
 
 
+@dataclass(frozen=True, eq=False)
+class Limits:
+    """What probabilities are compared with."""
+
+    segment: FloatArray
+    """float64 [M, C]."""
+    gate: FloatArray | None
+    """float64 [M, C]; None without a gate."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Marks:
     """What one system says of one clip."""
@@ -46,6 +56,8 @@ class Marks:
     """float [1 or T, M, C], what the gate compares; None without a gate."""
     unsure: BoolArray | None = None
     """bool [T, M, C], segments of events that something else explains as well; None where nobody asked."""
+    limits: Limits | None = None
+    """What decided this clip, where that is not what its system has, such as a parse at another threshold."""
     where: tuple[Where, ...] = ()
     """Where in the picture visible events were found, on the clock of the container."""
 
@@ -169,12 +181,13 @@ def spread_system(system: System, own: Sequence[str], names: Sequence[str]) -> S
     """A system of some classes with its thresholds in the order of others; what it does not know it never marks."""
     if system.thresholds is None or own == names:
         return system
-    gate = system.gate_thresholds
-    return replace(
-        system,
-        thresholds=to_classes(system.thresholds, own, names, 1.0),
-        gate_thresholds=None if gate is None else to_classes(gate, own, names, 1.0),
-    )
+    limits = _spread_limits(Limits(system.thresholds, system.gate_thresholds), own, names)
+    return replace(system, thresholds=limits.segment, gate_thresholds=limits.gate)
+
+
+def _spread_limits(limits: Limits, own: Sequence[str], names: Sequence[str]) -> Limits:
+    gate = None if limits.gate is None else to_classes(limits.gate, own, names, 1.0)
+    return Limits(to_classes(limits.segment, own, names, 1.0), gate)
 
 
 def spread_marks(marks: Marks, own: Sequence[str], names: Sequence[str]) -> Marks:
@@ -188,6 +201,7 @@ def spread_marks(marks: Marks, own: Sequence[str], names: Sequence[str]) -> Mark
         segment_probs=None if probs is None else to_classes(probs, own, names, 0.0),
         gate_probs=None if gate is None else to_classes(gate, own, names, 0.0),
         unsure=None if unsure is None else to_classes(unsure, own, names, 0.0),
+        limits=None if marks.limits is None else _spread_limits(marks.limits, own, names),
     )
 
 

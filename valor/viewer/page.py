@@ -216,13 +216,15 @@ def _short(value: float | None) -> float | None:
 
 def _pack_system(system: System) -> dict[str, Any]:
     """Its name and its thresholds in steps: one number where all are equal, else [M][C]."""
-    packed: dict[str, Any] = {"name": system.name, "kind": system.kind}
-    for name, thresholds in (("thresholds", system.thresholds), ("gate", system.gate_thresholds)):
-        packed[name] = None
-        if thresholds is not None:
-            steps = np.ceil(np.round(thresholds * PROB_STEPS, 3)).astype(int)
-            packed[name] = int(steps.flat[0]) if (steps == steps.flat[0]).all() else steps.tolist()
-    return packed
+    limits = {"thresholds": _pack_limits(system.thresholds), "gate": _pack_limits(system.gate_thresholds)}
+    return {"name": system.name, "kind": system.kind, **limits}
+
+
+def _pack_limits(thresholds: FloatArray | None) -> Any:  # noqa: ANN401 - as JSON has it
+    if thresholds is None:
+        return None
+    steps = np.ceil(np.round(thresholds * PROB_STEPS, 3)).astype(int)
+    return int(steps.flat[0]) if (steps == steps.flat[0]).all() else steps.tolist()
 
 
 def pack_clip(clip: Clip) -> dict[str, Any]:
@@ -235,6 +237,9 @@ def pack_clip(clip: Clip) -> dict[str, Any]:
 
 def _pack_marks(marks: Marks, start: float) -> dict[str, Any]:
     packed: dict[str, Any] = {"marks": pack_mask(marks.predicted)}
+    if marks.limits is not None:
+        limits = marks.limits
+        packed["limits"] = {"thresholds": _pack_limits(limits.segment), "gate": _pack_limits(limits.gate)}
     if marks.where:
         packed["where"] = [_pack_where(place, start) for place in marks.where]
     if marks.unsure is not None and marks.unsure.any():

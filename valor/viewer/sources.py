@@ -26,7 +26,7 @@ from valor.eval.events import MODALITIES, FloatArray
 from valor.label_harvest.store.manifest import composed, media_id
 from valor.training.run_folder import BEST, PREDICTIONS
 
-from .documents import Clip, Document, Marks, System, spread_marks, spread_system
+from .documents import Clip, Document, Limits, Marks, System, spread_marks, spread_system
 from .media_files import listed_media, placed, unplayed
 from .options import SourceOptions
 
@@ -141,8 +141,8 @@ def _gather(named: list[tuple[str | None, Path]], wanted: _Wanted, known: dict[s
             parse = read_parse(file)
             own = name or system_name(parse)
             if own not in systems:
-                segment, gate = parsed_limits(parse)
-                system = System(name=own, thresholds=segment, gate_thresholds=gate)
+                limits = parsed_limits(parse)
+                system = System(name=own, thresholds=limits.segment, gate_thresholds=limits.gate)
                 systems[own] = Gathered(system=system, class_names=parse.class_names)
             _add_parse(systems[own], parse, file, known)
     return list(systems.values())
@@ -243,11 +243,11 @@ def system_name(parse: Parse) -> str:
     return name_of(Path(run)) or fallback if isinstance(run, str) else fallback
 
 
-def parsed_limits(parse: Parse) -> tuple[FloatArray, FloatArray | None]:
-    """Thresholds of segments and of the gate, float64 [M, C]; None without a gate."""
+def parsed_limits(parse: Parse) -> Limits:
+    """Thresholds of segments and of the gate."""
     rule, shape = parse.decision, parse.segment_probs.shape[1:]
     gate = None if rule.gate == "none" else spread_thresholds("clip_threshold", rule.clip_threshold, shape)
-    return spread_thresholds("segment_threshold", rule.segment_threshold, shape), gate
+    return Limits(spread_thresholds("segment_threshold", rule.segment_threshold, shape), gate)
 
 
 def parsed_marks(parse: Parse) -> Marks:
@@ -275,7 +275,13 @@ def _add_parse(held: Gathered, parse: Parse, path: Path, known: dict[str, str]) 
         clip_id = f"{own}-{sum(other.startswith(own) for other in held.marks) + 1}"
     held.parsed[clip_id] = parse
     held.grids[clip_id] = (len(parse.segment_probs), parse.segment_seconds)
-    held.marks[clip_id] = parsed_marks(parse)
+    limits = parsed_limits(parse)
+    same = _equal(limits.segment, held.system.thresholds) and _equal(limits.gate, held.system.gate_thresholds)
+    held.marks[clip_id] = replace(parsed_marks(parse), limits=None if same else limits)
+
+
+def _equal(ones: FloatArray | None, others: FloatArray | None) -> bool:
+    return ones is others if ones is None or others is None else np.array_equal(ones, others)
 
 
 def _clip(

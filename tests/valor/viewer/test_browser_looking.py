@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.toy_browser import TIME, browser, events_list, media, opened, texts, until, viewer, wait_for_time
-from tests.helpers.toy_viewer import CLASSES, NASTY, toy_document, toy_system
+from tests.helpers.toy_viewer import CLASSES, NASTY, parse_record, toy_document, toy_system, write_parse
 from valor.data.predictions import Predictions, decisions, write_predictions
 from valor.data.where import Where
 from valor.eval.decide import PostProcessing
@@ -67,6 +67,28 @@ def test_every_threshold_decides_as_evaluate_does(opened, tmp_path, gate):
     assert len(counts) > 2  # the slider did something
     page.click("#threshold-own")
     assert shown(page) == listed(decisions(held, own)[0][0])
+
+
+def test_the_threshold_that_is_shown_is_that_of_the_clip(opened, tmp_path):
+    rules = {"a": 0.5, "b": 0.7, "c": 0.95}
+    for name, threshold in rules.items():
+        decision = {"segment_threshold": threshold, "gate": "clip" if name == "b" else "none", "clip_threshold": 0.5}
+        gate = [[[0.9, 0.1, 0.1]] * 2] * 4 if name == "b" else None
+        write_parse(tmp_path / f"{name}.json", parse_record(f"{name}.mp4", decision=decision, gate_probs=gate))
+    document = read_document([str(tmp_path)], SourceOptions())
+    write_page(tmp_path / "p.html", document)
+    page = opened((tmp_path / "p.html").as_uri())
+    for name, clip in zip(rules, document.clips, strict=True):
+        page.evaluate(f"location.hash = '{name}'")
+        until(page, f"document.getElementById('main').dataset.clip === '{name}'")
+        said = page.locator("#threshold-value").text_content()
+        assert (said, page.locator("#gate-label").is_visible()) == (f"{rules[name]:.2f}", name == "b")
+        own = shown(page)
+        assert own == listed(clip.marks[0].predicted)
+        for key in ("ArrowUp", "ArrowDown") if name != "c" else ():
+            page.keyboard.press(key)
+        assert (page.locator("#threshold-value").text_content(), shown(page)) == (said, own)
+        page.keyboard.press("r")
 
 
 def with_texts(browser, **options):

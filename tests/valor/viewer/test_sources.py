@@ -32,7 +32,8 @@ def read(tmp_path, record):
 def test_decisions_follow_the_rule_of_the_file(tmp_path):
     gate = [[[0.9, 0.9, 0.9], [0.3, 0.9, 0.9]]] * 4
     parse = read(tmp_path, parse_record(gate_probs=gate, decision=GATED))
-    marks, (segment, limits) = parsed_marks(parse), parsed_limits(parse)
+    marks, found = parsed_marks(parse), parsed_limits(parse)
+    segment, limits = found.segment, found.gate
     assert marks.gate_probs.shape == (1, 2, 3)
     assert marks.predicted[:, 0, 0].tolist() == [False, True, True, False]
     assert not marks.predicted[:, 1].any()  # seen, but the gate is shut
@@ -52,7 +53,7 @@ def test_a_missing_stream_marks_nothing(tmp_path):
     parse = read(tmp_path, record)
     marks = parsed_marks(parse)
     assert np.isnan(marks.segment_probs[:, 0]).all() and not marks.predicted[:, 0].any()
-    assert parsed_limits(parse)[1] is None
+    assert parsed_limits(parse).gate is None
 
 
 @pytest.mark.parametrize(("system", "name"), [

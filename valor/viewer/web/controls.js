@@ -22,7 +22,6 @@ function startControls() {
   $("reference").addEventListener("change", (event) => { view.reference = event.target.value; refresh(); });
   $("focus").addEventListener("change", (event) => { view.focus = event.target.value; refresh(); });
   $("threshold-group").hidden = SYSTEMS.every((system) => system.thresholds === null);
-  $("gate-label").hidden = SYSTEMS.every((system) => system.gate === null);
   document.addEventListener("keydown", onKey);
   $("clips").addEventListener("keydown", (event) => listKey(event, step));
   $("events").addEventListener("keydown", (event) => listKey(event, stepEvent));
@@ -65,13 +64,18 @@ function setThreshold(value) {
   refresh();
 }
 
+// What decided the clip that is shown, of each system that knows it.
+const shownRules = () => (view.data?.systems ?? []).flatMap((marks, k) => (marks ? [ruleOf(k, marks)] : []));
+
 function ownThreshold() {
-  const known = SYSTEMS.map((system) => system.thresholds).filter((limit) => typeof limit === "number");
+  const known = shownRules().map((rule) => rule.thresholds).filter((limit) => typeof limit === "number");
   return known.length ? known[0] / STEPS : 0.5;
 }
 
 function showThreshold() {
-  const own = view.threshold === null, values = new Set(SYSTEMS.map((system) => system.thresholds).filter((limit) => limit !== null).map((limit) => JSON.stringify(limit)));
+  const own = view.threshold === null, rules = shownRules();
+  const values = new Set(rules.map((rule) => rule.thresholds).filter((limit) => limit !== null).map((limit) => JSON.stringify(limit)));
+  $("gate-label").hidden = rules.every((rule) => rule.gate === null);
   $("threshold").value = own ? ownThreshold() : view.threshold;
   $("threshold-value").textContent = own && (values.size > 1 || [...values].some((text) => text.startsWith("["))) ? "own" : Number($("threshold").value).toFixed(2);
   $("threshold-group").classList.toggle("own", own);

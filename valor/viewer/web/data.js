@@ -85,7 +85,7 @@ async function readMarks(packed, length) {
     readMask(packed.marks, length), packed.probs ? readProbs(packed.probs) : null, packed.gate ? readProbs(packed.gate) : null,
     packed.unsure ? readMask(packed.unsure, length) : null,
   ]);
-  return { marks, probs, gate, gateRows: packed.gateRows ?? 0, unsure, where: packed.where ?? [] };
+  return { marks, probs, gate, gateRows: packed.gateRows ?? 0, unsure, where: packed.where ?? [], limits: packed.limits ?? null };
 }
 
 const held = new Map(); // clip -> promise of its arrays, the latest last

@@ -2,6 +2,9 @@
 
 // A track's runs: for every modality and class (index m * classes + c) a flat list [onset, offset, onset, ...] in seconds.
 
+// {thresholds, gate}: what decided the clip that system k marks, its own where the clip was decided by another rule.
+const ruleOf = (k, marks) => marks?.limits ?? SYSTEMS[k];
+
 function limitsOf(limits, track) {
   if (typeof limits === "number") return limits;
   return limits[track < NUM_CLASSES ? 0 : 1][track % NUM_CLASSES];
@@ -11,12 +14,12 @@ function limitsOf(limits, track) {
 function decide(k, marks) {
   const ownRule = view.threshold === null && view.gate;
   if (ownRule || !marks.probs) return marks.marks;
-  const { probs, gate, gateRows } = marks, system = SYSTEMS[k], mask = new Uint8Array(probs.length);
+  const { probs, gate, gateRows } = marks, rule = ruleOf(k, marks), mask = new Uint8Array(probs.length);
   const asked = view.threshold === null ? null : Math.round(view.threshold * STEPS);
-  const gated = view.gate && gate && system.gate !== null;
+  const gated = view.gate && gate && rule.gate !== null;
   for (let track = 0; track < NUM_TRACKS; track++) {
-    const limit = asked ?? limitsOf(system.thresholds, track);
-    const gateLimit = gated ? limitsOf(system.gate, track) : 0;
+    const limit = asked ?? limitsOf(rule.thresholds, track);
+    const gateLimit = gated ? limitsOf(rule.gate, track) : 0;
     for (let at = track, t = 0; at < probs.length; at += NUM_TRACKS, t++) {
       if (probs[at] < limit || probs[at] === NO_STREAM) continue;
       if (gated && gate[gateRows === 1 ? track : t * NUM_TRACKS + track] < gateLimit) continue;
