@@ -104,7 +104,7 @@ def run(cli: argparse.Namespace) -> int:
     from valor.training.log import unlike_steps
 
     scored = [cli.predictions, *([cli.compare] if cli.compare else [])]
-    split = in_common(read_truth(cli, cli.predictions), cli, scored)
+    split, left_out = in_common(read_truth(cli, cli.predictions), cli, scored)
     unseen = None if cli.unseen is None else named_unseen(cli.unseen, split.class_names, split.unseen)
     seeds = read_seeds(cli.predictions, cli, split)
     system, baseline = seeds.mean, _compared(cli, seeds, split)
@@ -130,6 +130,8 @@ def run(cli: argparse.Namespace) -> int:
         write_scores_json(cli.json, full_report(evaluation), scored=cli.predictions)
     layouts = {name: partial(layout, evaluation) for name, layout in LAYOUTS.items()}
     write_or_print(layouts, cli, tables=partial(evaluation_tables, evaluation), show=True)
+    for said in left_out:
+        print_note(f"note: {said}", cli)
     if cli.compare and (said := unlike_steps(dict(map(named_path, scored)))):
         print_note(said, cli)
     if cli.json:

@@ -172,30 +172,32 @@ def _segments_of(scored: str | Path | None, cli: argparse.Namespace, names: tupl
     return int(held.shape[1])
 
 
-def in_common(split: Split, cli: argparse.Namespace, scored: Sequence[str | Path]) -> Split:
+def in_common(split: Split, cli: argparse.Namespace, scored: Sequence[str | Path]) -> tuple[Split, list[str]]:
     """A split of corrections, in which classes may have been added, with the classes that all that is scored knows.
 
-    What only one side knows is said on stderr; other annotations stay as they are, with all of their classes.
+    Other annotations stay as they are, with all of their classes.
 
     Args:
         split: What is annotated.
         cli: What was typed.
         scored: Predictions, parses and run folders.
 
+    Returns:
+        The split, and notes of what only one side knows.
+
     Raises:
         ValueError: One of them knows none of the classes.
     """
     if not (cli.annotations / JOURNAL).is_file():
-        return split
-    shared = split.class_names
+        return split, []
+    shared, notes = split.class_names, list[str]()
     for typed in scored:
         path = named_path(str(typed))[1]
         if (known := _classes_of(path)) is None:
             continue
-        for said in left_out(split, known, str(path)):
-            say(f"note: {said}", file=sys.stderr)
+        notes += left_out(split, known, str(path))
         shared = tuple(name for name in shared if name in known)
-    return split_of_classes(split, shared)
+    return split_of_classes(split, shared), notes
 
 
 def _classes_of(path: Path) -> tuple[str, ...] | None:

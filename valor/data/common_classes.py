@@ -113,12 +113,13 @@ def left_out(split: Split, class_names: Sequence[str], whose: str) -> list[str]:
     said = []
     if only_true:
         assert split.truth is not None  # of what is scored
-        columns = [split.class_names.index(name) for name in only_true]
-        seconds = int(np.count_nonzero(split.truth[..., columns])) * split.segment_seconds
-        said.append(
-            f"{whose} does not know {', '.join(only_true)}, with which {seconds:,.0f} s are annotated; left out of the "
-            "scores"
-        )
+        counts = np.count_nonzero(split.truth, axis=tuple(range(split.truth.ndim - 1)))
+        marked = {name: int(counts[split.class_names.index(name)]) for name in only_true}
+        missed = [name for name, count in marked.items() if count]
+        seconds = sum(marked.values()) * split.segment_seconds
+        if missed:
+            amount = f"with which {seconds:,.0f} s are annotated"
+            said.append(f"{whose} does not know {', '.join(missed)}, {amount}; left out of the scores")
     if only_predicted:
         said.append(f"{', '.join(only_predicted)} are in no list of annotated classes and are left out of the scores")
     return said

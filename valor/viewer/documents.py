@@ -30,6 +30,8 @@ class System:
     """float64 [M, C], what its segments are compared with; None where it gives decisions alone."""
     gate_thresholds: FloatArray | None = None
     """float64 [M, C], what its gate is compared with; None without a gate. A modality without one has 0."""
+    unknown: tuple[str, ...] = ()
+    """Classes of the document that it does not know; its scores are without them."""
     kind: str = "predictions"
     """predictions or labels; corrections of labels keep the clips that were not touched."""
 
@@ -179,6 +181,7 @@ def with_classes(document: Document, more: Sequence[str]) -> Document:
 
 def spread_system(system: System, own: Sequence[str], names: Sequence[str]) -> System:
     """A system of some classes with its thresholds in the order of others; what it does not know it never marks."""
+    system = replace(system, unknown=(*system.unknown, *(name for name in names if name not in own)))
     if system.thresholds is None or own == names:
         return system
     limits = _spread_limits(Limits(system.thresholds, system.gate_thresholds), own, names)
@@ -221,13 +224,18 @@ def segment_f(clip: Clip, predicted: BoolArray) -> float | None:
 
 
 def system_scores(document: Document) -> list[list[float | None]]:
-    """`segment_f` of every clip under every system's own rule: one list a system, None where it does not apply."""
+    """`segment_f` of every clip under every system's own rule: one list a system, None where it does not apply.
+
+    Each is of the classes that its system knows, as scores of `valor evaluate` against corrections are.
+    """
     scores: list[list[float | None]] = [[None] * len(document.clips) for _ in document.systems]
     for row, column in enumerate(scores):
+        known = [name not in document.systems[row].unknown for name in document.class_names]
         groups: dict[int, list[tuple[int, BoolArray, BoolArray]]] = {}  # by length: which clip, its marks and truth
         for index, clip in enumerate(document.clips):
             if clip.truth is not None and (marks := clip.marks[row]) is not None:
-                groups.setdefault(clip.num_segments, []).append((index, marks.predicted, clip.truth))
+                member = (index, marks.predicted[..., known], clip.truth[..., known])
+                groups.setdefault(clip.num_segments, []).append(member)
         for group in groups.values():
             members, predicted, truth = zip(*group, strict=True)
             per_clip = score(np.stack(predicted), np.stack(truth)).per_clip[:, 0]

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -190,7 +190,7 @@ def pack_index(document: Document) -> dict[str, Any]:
         "modalities": list(MODALITIES),
         "split": document.split,
         "notes": list(document.notes),
-        "systems": [_pack_system(system) for system in document.systems],
+        "systems": [_pack_system(system, document.class_names) for system in document.systems],
         "clips": {
             "id": [clip.clip_id for clip in clips],
             "name": [clip.name if clip.name != clip.clip_id else "" for clip in clips],
@@ -214,10 +214,11 @@ def _short(value: float | None) -> float | None:
     return None if value is None else round(value, 1)
 
 
-def _pack_system(system: System) -> dict[str, Any]:
-    """Its name and its thresholds in steps: one number where all are equal, else [M][C]."""
+def _pack_system(system: System, class_names: Sequence[str]) -> dict[str, Any]:
+    """Its name, the classes it does not know, and its thresholds in steps: one number for all, else [M][C]."""
     limits = {"thresholds": _pack_limits(system.thresholds), "gate": _pack_limits(system.gate_thresholds)}
-    return {"name": system.name, "kind": system.kind, **limits}
+    unknown = [class_names.index(name) for name in system.unknown]
+    return {"name": system.name, "kind": system.kind, "unknown": unknown, **limits}
 
 
 def _pack_limits(thresholds: FloatArray | None) -> Any:  # noqa: ANN401 - as JSON has it

@@ -18,7 +18,7 @@ from tests.helpers.toy_browser import (
     wait_for_time,
 )
 from tests.helpers.toy_viewer import CLASSES, NASTY, marks_of, mask, served, toy_document, toy_system, write_webm
-from valor.viewer.documents import Clip, Document, Marks, disagreement, segment_f
+from valor.viewer.documents import Clip, Document, Marks, disagreement, segment_f, with_classes
 from valor.viewer.page import write_page
 
 # ruff: noqa: F401, F811  (fixtures are imported by name)
@@ -94,6 +94,21 @@ def test_scores_are_those_of_the_scorer(viewer):
     expected = [f"F {segment_f(clip, marks.predicted):.1f}" for marks in clip.marks]
     until(viewer, f"document.getElementById('scores').textContent.includes('{expected[0]}')")
     assert texts(viewer, "#scores b") == expected
+
+
+def test_classes_that_a_system_does_not_know_are_named_beside_its_score_and_left_out(opened, tmp_path):
+    document = with_classes(toy_document(), ("Owl", "Rain"))
+    truth = document.clips[1].truth.copy()
+    truth[:4, 0, 3] = True
+    clip = replace(document.clips[1], truth=truth)
+    write_page(tmp_path / "p.html", replace(document, clips=(clip,)))
+    page = opened((tmp_path / "p.html").as_uri())
+    expected = [
+        f"F {segment_f(one, one.marks[k].predicted):.1f}" for k, one in enumerate([toy_document().clips[1]] * 2)
+    ]
+    until(page, "document.getElementById('scores').textContent !== ''")
+    assert texts(page, "#scores b") == expected
+    assert texts(page, "#scores .soft") == [" without Owl, which it does not know"] * 2
 
 
 def test_hits_false_alarms_and_misses_are_told_apart(viewer):

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from tests.helpers.toy_viewer import CLASSES, SAID, TRUTH, marks_of, mask, toy_document, toy_system, without_truth
-from valor.viewer.documents import Clip, Document, between_modalities, disagreement, occurring, segment_f, system_scores
+from valor.viewer.documents import (
+    Clip,
+    Document,
+    between_modalities,
+    disagreement,
+    occurring,
+    segment_f,
+    system_scores,
+    with_classes,
+)
 
 
 def test_a_right_system_scores_100_and_a_wrong_one_less():
@@ -21,6 +30,16 @@ def test_without_truth_there_is_no_score():
     document = without_truth(toy_document())
     assert system_scores(document) == [[None] * 3, [None] * 3]
     assert segment_f(document.clips[0], SAID) is None
+
+
+def test_classes_that_a_system_does_not_know_are_left_out_of_its_score():
+    document = toy_document()
+    wider = with_classes(with_classes(document, ("Owl",)), ("Rain",))
+    truth = wider.clips[0].truth.copy()
+    truth[:4, 0, 3:] = True
+    wider = replace(wider, clips=(replace(wider.clips[0], truth=truth), *wider.clips[1:]))
+    assert [system.unknown for system in wider.systems] == [("Owl", "Rain")] * 2
+    assert system_scores(wider) == system_scores(document)
 
 
 def test_disagreement_counts_segments_that_not_all_mark():

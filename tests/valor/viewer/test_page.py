@@ -56,7 +56,9 @@ def test_the_index_knows_every_clip():
     index = pack_index(toy_document())
     assert index["clips"]["id"] == ["a_clip", "b_clip", "c_clip"]
     assert index["clips"]["scores"][0][0] == 100 and index["clips"]["systemsDiffer"][0] > 0
-    assert index["systems"][0] == {"name": "one", "kind": "predictions", "thresholds": 5000, "gate": 5000}
+    assert index["systems"][0] == {
+        "name": "one", "kind": "predictions", "unknown": [], "thresholds": 5000, "gate": 5000,
+    }  # fmt: skip
     assert json.loads(for_script(index)) == index
 
 

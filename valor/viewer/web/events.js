@@ -104,10 +104,12 @@ function firstAfter(runs, time) {
   return 2 * low;
 }
 
-// Segment-level F of a clip in percent as LLP defines it: the mean over audible, visible and both of the mean over classes.
-function segmentF(mask, truth) {
+// Segment-level F of a clip in percent as LLP defines it: the mean over audible, visible and both of the mean over classes,
+// without those that a system does not know.
+function segmentF(mask, truth, unknown) {
   const sums = [0, 0, 0], classes = [0, 0, 0];
   for (let c = 0; c < NUM_CLASSES; c++) {
+    if (unknown.includes(c)) continue;
     const counts = [[0, 0], [0, 0], [0, 0]]; // hits, marked in either
     for (let at = c; at < mask.length; at += NUM_TRACKS) {
       const said = [mask[at], mask[at + NUM_CLASSES]], real = [truth[at], truth[at + NUM_CLASSES]];

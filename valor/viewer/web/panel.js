@@ -25,11 +25,18 @@ function showScores() {
   for (const track of view.tracks.values()) {
     if (track.kind !== "system") continue;
     const score = element("span", "", `${track.name} `);
-    score.append(element("b", "", `F ${segmentF(track.mask, truth).toFixed(1)}`));
+    const unknown = SYSTEMS[Number(track.key.slice(1))].unknown, missing = unknown.filter((c) => occursIn(truth, c));
+    score.append(element("b", "", `F ${segmentF(track.mask, truth, unknown).toFixed(1)}`));
+    if (missing.length) score.append(element("span", "soft", ` without ${missing.map((c) => pretty(CLASSES[c])).join(", ")}, which it does not know`));
     score.title = `Segment-level F of this clip, mean of audible, visible and both, against ${real.name}`;
     score.dataset.key = track.key;
     box.append(score);
   }
+}
+
+function occursIn(mask, c) {
+  for (let at = c; at < mask.length; at += NUM_CLASSES) if (mask[at]) return true;
+  return false;
 }
 
 function showNow(time) {
