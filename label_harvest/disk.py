@@ -51,7 +51,7 @@ def replaced(path: Path | str, *, flush: bool = True, make_folders: bool = True)
     path = Path(path)
     if make_folders:
         path.parent.mkdir(parents=True, exist_ok=True)
-    if (opened := _open_file(path)) is not None:
+    if (opened := open_file(path)) is not None:
         with _poured(path, opened) as temporary:
             yield temporary
         return
@@ -136,7 +136,7 @@ def _kind(path: Path) -> int | None:
         return stat.S_IFLNK if path.is_symlink() else None
 
 
-def _open_file(path: Path) -> Path | None:
+def open_file(path: Path) -> Path | None:
     """The open file of a process that a path leads to, as /dev/stdout does: such a link is not followed to a name."""
     for _ in range(_MOST_LINKS):
         if _OPEN_FILES.fullmatch(os.path.realpath(path.parent)):

@@ -153,6 +153,13 @@ def _events(cli: argparse.Namespace) -> int:
             f"note: {_clips(found.stayed)} keep their corrections, since nobody edited their files after the export; "
             "--replace takes what the files say"
         )
+    if found.outdated:
+        say(
+            f"note: of {_clips(found.outdated)} nothing is taken in: nobody edited their files after the export, which "
+            f"was of another parse than the one {cli.exported_from} has now; export it again and edit that, or "
+            "--checked takes the files as they are",
+            file=sys.stderr,
+        )
     if found.replaced:
         say(
             f"warning: corrections of {_clips(found.replaced)} are replaced; to have them back: "

@@ -418,7 +418,9 @@ def _say(
     text = outcome.parse.said("--json FILE has all" if whole is None else f"all in {whole}")
     say(text if alone else text.partition("\n")[0] + (" (parsed before)" if outcome.skipped else ""))
     if alone and options.out is not None:
-        say(f"wrote {whole}" if not outcome.skipped else "parsed before; see --again")
+        beside = [path.name for path in outcome.written if path != whole]
+        more = f", and beside it {', '.join(beside)}" if beside else ""
+        say(f"wrote {whole}{more}" if not outcome.skipped else "parsed before; see --again")
 
 
 def _plain(text: str) -> str:

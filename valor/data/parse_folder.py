@@ -14,6 +14,7 @@ from valor.eval.events import MODALITIES, BoolArray, FloatArray
 from valor.label_harvest.store.manifest import composed, media_id
 
 from .parse_file import FORMAT, Parse, read_parse
+from .parsed_media import replaced_note, was_replaced
 from .predictions import Predictions
 
 _LOG = logging.getLogger(__name__)
@@ -83,6 +84,8 @@ def read_parse_predictions(
         kept = [row for row in range(len(files)) if row not in left_out]
         files, parses = [files[row] for row in kept], [parses[row] for row in kept]
         named = tuple(named[row] for row in kept)
+    if note := replaced_note([parse.media.name for parse in parses if was_replaced(parse.media)]):
+        _LOG.warning("%s: %s", files[0].parent, note)
     valid = np.array([np.arange(longest) < len(parse.segment_probs) for parse in parses])
     gate = "none" if gates == DROPPED else first.decision.gate
     moving = [gate != "none" and _moves(parse) for parse in parses]

@@ -1,7 +1,11 @@
-"""The media file that a parse is of: its name, its streams, its clock, and how the JSON of a parse holds that."""
+"""The media file that a parse is of: its name, its streams, its clock, in JSON too; and whether it still lies there."""
 
+import os
+from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
 
+from valor.label_harvest.disk import file_sha256
 from valor.label_harvest.strict_json import MOST_SECONDS, as_flag, as_list, as_number, as_object, as_text, as_whole
 
 _RANGES = {"start_time": (-MOST_SECONDS, MOST_SECONDS), "modified": (-(2.0**53), 2.0**53)}
@@ -67,3 +71,47 @@ def media_from_json(value: object) -> MediaInfo:
         else:
             as_number(of, where, *_RANGES.get(name, (0, MOST_SECONDS)))
     return MediaInfo(**{**held, "audio_tracks": tracks})
+
+
+def modified_at(facts: os.stat_result) -> float:
+    """When a file was last changed, in seconds since 1970 to the microsecond."""
+    return round(facts.st_mtime, 6)
+
+
+def is_file_of(held: MediaInfo, path: Path) -> bool | None:
+    """Whether a file is the one that was parsed: recordings of one length often have one size. None: nothing tells.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    facts = path.stat()
+    if held.size is not None and held.size != facts.st_size:
+        return False
+    if held.modified == modified_at(facts):
+        return True
+    return None if held.sha256 is None else held.sha256 == file_sha256(path)
+
+
+_READ_WHOLE = 2**28
+"""Bytes up to which a file of the same size and another time of change is read, to tell whether it is the same."""
+
+
+def was_replaced(held: MediaInfo) -> bool:
+    """Whether another file lies now where the one lay that was parsed; False too where none does."""
+    path = Path(held.path)
+    try:
+        if not held.path or not path.is_file() or held.size == path.stat().st_size and held.size > _READ_WHOLE:
+            return False
+        return is_file_of(held, path) is False
+    except (OSError, ValueError):
+        return False
+
+
+def replaced_note(names: Sequence[str]) -> str:
+    """What is said of parses whose media were replaced, by the names of these files; empty of none."""
+    if not names:
+        return ""
+    if len(names) == 1:
+        return f"{names[0]} is not the file that was parsed, another lies there now; parse it again"
+    said = ", ".join(names[:3]) + ", ..." * (len(names) > 3)
+    return f"{len(names)} media ({said}) are not the files that were parsed, others lie there now; parse them again"

@@ -18,6 +18,7 @@ from valor.label_harvest.store.manifest import composed
 from valor.video.formats.formats import FORMATS, read_events
 from valor.video.formats.tables import unspaced
 from valor.video.formats.timeline import RateOf, ReadEvent, ReadMedia
+from valor.video.formats.written import is_as_written
 from valor.viewer.corrections import (
     CorrectedEvent,
     Correction,
@@ -87,6 +88,9 @@ class Imported:
     """Clips that keep their corrections, other than their files say, since nobody edited these files."""
     unedited: tuple[str, ...]
     """Clips without corrections before that were saved as they were exported, not checked."""
+    outdated: tuple[str, ...]
+    """Clips whose files nobody edited, and which were exported from another parse than the one that is there: nothing
+    is taken from them unless `checked` or `replace` says so."""
     missing: tuple[str, ...]
     """Clips of `exported_from` that no file names; they stay as they were."""
     passed: Mapping[str, int]
@@ -136,14 +140,17 @@ def import_events(files: Sequence[str | Path], out: Path | None, options: Import
         corrections.save_all([message for message in messages if message])
     finally:
         corrections.close()
-    stay = {clip_id for clip_id, one in found_of.items() if one.stays and not options.replace}
+    stay = {clip_id for clip_id, one in found_of.items() if _stays(one, options)}
+    stand = [corrections.current[clip_id] for clip_id in said if clip_id in corrections.current]
+    outdated = tuple(clip_id for clip_id, one in found_of.items() if one.outdated and clip_id in stay)
     return Imported(
         folder=folder,
-        corrections=tuple(corrections.current[clip_id] for clip_id in said),
+        corrections=tuple(stand),
         changed=sum(one.changed and clip_id not in stay for clip_id, one in found_of.items()),
         replaced=tuple(clip_id for clip_id, one in found_of.items() if one.replaces and clip_id not in stay),
-        stayed=tuple(clip_id for clip_id in stay if found_of[clip_id].changed),
-        unedited=tuple(clip_id for clip_id in said if not corrections.current[clip_id].checked),
+        stayed=tuple(clip_id for clip_id in stay if found_of[clip_id].changed and clip_id not in outdated),
+        unedited=tuple(one.clip_id for one in stand if not one.checked and one.clip_id not in outdated),
+        outdated=outdated,
         missing=tuple(clip.clip_id for clip in opened.document.clips if clip.clip_id not in said),
         passed=passed,
         split=opened.document.split,
@@ -247,11 +254,16 @@ def _state(clip_id: str, before: Correction | None, events: Events | None, *, ch
 
 def _message(clip_id: str, before: Correction | None, found: Weighed, options: ImportOptions) -> dict[str, Any] | None:
     """What is saved of a clip, as `Corrections.save` takes it; None where it stays as it is."""
-    stays = found.stays and not options.replace
+    stays = _stays(found, options)
     if stays and (before is None or before.checked or not options.checked):
         return None
     checked = found.edited or options.checked or options.exported_from is None
     return _state(clip_id, before, before.events if stays and before else found.events, checked=checked)
+
+
+def _stays(found: Weighed, options: ImportOptions) -> bool:
+    """Whether a clip stands as it did before, or not at all."""
+    return not options.replace and (found.stays or (found.outdated and not options.checked))
 
 
 def _told(clip: Clip, before: Correction | None, held: "dict[str, _Said]", opened: Opened) -> Told:
@@ -259,7 +271,8 @@ def _told(clip: Clip, before: Correction | None, held: "dict[str, _Said]", opene
     events = [event for found in held.values() for event in found.events]
     events += _kept(clip, before, held, opened)
     unit = max(found.unit for found in held.values())
-    return Told(events=tuple(events), modalities=tuple(held), unit=unit)
+    as_written = all(is_as_written(found.path) for found in held.values())
+    return Told(events=tuple(events), modalities=tuple(held), unit=unit, as_written=as_written)
 
 
 def _refuse_two_clocks(path: Path, media: Sequence[ReadMedia], opened: Opened) -> None:

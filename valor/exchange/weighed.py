@@ -1,9 +1,10 @@
 """What files of events say against what stands: which clips somebody edited, what is replaced, and the way back.
 
 A clip whose file says what the source says, or what any earlier state of its corrections said, was not edited since it
-was exported. Its corrections stay, and without any it is saved as it was exported, not checked. Times of files count as
-those that were exported where they differ by no more than the file rounds: a millisecond, or half of a frame where it
-counts frames.
+was exported. Its corrections stay, and without any it is saved as it was exported, not checked. Of a file that is to
+the byte as it was exported and yet says neither, nothing is taken: the parse was made anew since. Times of files count
+as those that were exported where they differ by no more than the file rounds: a millisecond, or half of a frame where
+it counts frames.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,8 @@ class Told:
     """Of which they speak."""
     unit: float = 0.0
     """Seconds of the frames they count in; 0 where they give times."""
+    as_written: bool = False
+    """Whether they are to the byte as they were exported."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,8 @@ class Weighed:
     """Whether corrections stand that they do not begin from."""
     stays: bool
     """Whether corrections stand that files which nobody edited would replace."""
+    outdated: bool = False
+    """Whether they are as they were exported, from something else than what is known: a parse that was made anew."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +84,9 @@ def weighed(told: Told, known: Known, class_names: tuple[str, ...]) -> Weighed:
         return {event for event in _as_exported(held, exported, slack) if event.modality in told.modalities}
 
     said = of_told(events)
-    edited = all(said != of_told(held) for held in exported)
+    strange = all(said != of_told(held) for held in exported)
+    outdated = strange and told.as_written and known.source is not None
+    edited = strange and not outdated
     changed = known.before is None or said != of_told(known.before)
     begun = known.stands is None or (known.source is not None and set(known.stands) == set(known.source))
     return Weighed(
@@ -88,6 +95,7 @@ def weighed(told: Told, known: Known, class_names: tuple[str, ...]) -> Weighed:
         changed=changed,
         replaces=changed and not begun,
         stays=known.stands is not None and not edited,
+        outdated=outdated,
     )
 
 

@@ -2,21 +2,21 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from valor.data.parse_file import Parse, read_parse, write_parse
-from valor.data.parsed_media import MediaInfo
-from valor.label_harvest.disk import file_sha256
+from valor.data.parsed_media import MediaInfo, is_file_of
 from valor.label_harvest.media.clip import MediaError
 from valor.label_harvest.media.streams import MediaReader
 from valor.label_harvest.progress import progress_bar
 from valor.video.formats.formats import FORMATS, events_text, write_events
+from valor.video.formats.written import keep_edited
 
 from .options import BY_WINDOWS, PICTURES, BatchOptions, ParseOptions
-from .parse import describe_options, media_reader, modified_at, parse_media
-from .paths import MediaInput, name_results, result_path, result_paths
+from .parse import describe_options, media_reader, parse_media
+from .paths import MediaInput, kinds_there, name_results, result_path, result_paths
 from .picture import MediaSketch
 from .trained import ParsingSystem
 
@@ -34,6 +34,8 @@ class Outcome:
     """Why there is no parse, or which of its outputs could not be written; empty where all went well."""
     skipped: bool = False
     """Whether it was done before."""
+    written: tuple[Path, ...] = ()
+    """The JSON and what was written beside it."""
 
 
 def parse_all(
@@ -72,6 +74,7 @@ def parse_all(
 def _parse_one(
     system: ParsingSystem, media: MediaInput, options: BatchOptions, reader: MediaReader, said: str | None
 ) -> Outcome:
+    options = replace(options, formats=_formats_there(media, options))
     wants_picture = options.sketched or bool(set(PICTURES) & set(options.formats))
     sketch = MediaSketch() if wants_picture else None
     try:
@@ -79,7 +82,7 @@ def _parse_one(
             watch = sketch.watch if sketch else None
             parse = parse_media(system, media.path, options.parsing, watch=watch, bar=bar, reader=reader)
     except MediaError as error:
-        return Outcome(media=media, problem=str(error))
+        return Outcome(media=media, problem=f"{error}{_left_there(media, options)}")
     except (MemoryError, OverflowError) as error:
         return Outcome(media=media, problem=f"{media.path.name}: takes more memory than there is ({error})")
     try:
@@ -87,16 +90,45 @@ def _parse_one(
     except OSError as error:
         what = f"{error.filename or options.out}: cannot be written ({error.strerror or error})"
         raise OSError(f"{what}; make room or give another `out`, and run again: what is finished is kept") from error
-    return Outcome(media=media, parse=parse, sketch=sketch, problem=problem)
+    written = [] if options.out is None else result_paths(options.out, media.name, options.formats)
+    there = tuple(path for path in written if path.exists())
+    return Outcome(media=media, parse=parse, sketch=sketch, problem=problem, written=there)
+
+
+def _left_there(media: MediaInput, options: BatchOptions) -> str:
+    """What is said of a file that cannot be parsed where the parse of another lies under its name; empty elsewhere."""
+    if options.out is None:
+        return ""
+    written = result_path(options.out, media.name, "json")
+    try:
+        held = read_parse(written).media
+        if held.path != str(media.path.absolute()) or is_file_of(held, media.path) is not False:
+            return ""
+    except (OSError, ValueError):
+        return ""
+    return f"; {written} is the parse of the file that lay there before: take it away, with what lies beside it"
+
+
+def _formats_there(media: MediaInput, options: BatchOptions) -> tuple[str, ...]:
+    """The formats that are asked for, and those that lie beside the JSON already: they follow it."""
+    if options.out is None:
+        return options.formats
+    return tuple(dict.fromkeys((*options.formats, *kinds_there(options.out, media.name))))
 
 
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s of media [{elapsed}<{remaining}]"
 
 
 def _write(out: Path, media: MediaInput, parse: Parse, sketch: MediaSketch | None, options: BatchOptions) -> str:
-    """Write the JSON and every format; say which of them could not be, in place of which nothing old is left."""
+    """Write the JSON and every format; say which of them could not be, in place of which nothing old is left.
+
+    Files of events that somebody edited stay under another name.
+    """
     whole, *others = result_paths(out, media.name, options.formats)
+    pictures = {result_path(out, media.name, kind) for kind in PICTURES}
     for path in others:
+        if path not in pictures:
+            keep_edited(path)
         path.unlink(missing_ok=True)
     write_parse(whole, parse)
     problems = [_write_format(out, media, parse, sketch, name, options) for name in options.formats]
@@ -175,15 +207,13 @@ def _says_where(parse: Parse, options: ParseOptions) -> bool:
 
 
 def _is_unchanged(held: MediaInfo, path: Path, written: Path) -> bool:
-    """Whether a file is the one that was parsed: recordings of one length often have one size."""
-    facts = path.stat()
-    if held.path != str(path.absolute()) or held.size != facts.st_size:
+    """Whether a file is the one that was parsed, at its place."""
+    if held.path != str(path.absolute()) or held.size is None:
         return False
-    if held.modified == modified_at(facts):
-        return True
-    if held.sha256 is not None:
-        return held.sha256 == file_sha256(path)
-    return held.modified is None and facts.st_mtime <= written.stat().st_mtime
+    same = is_file_of(held, path)
+    if same is None:
+        return held.modified is None and path.stat().st_mtime <= written.stat().st_mtime
+    return same
 
 
 def _who(system: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,6 @@ those of the gate as well.
 """
 
 import logging
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from valor.data.parse_file import OF_DRAWINGS, Parse
-from valor.data.parsed_media import MediaInfo
+from valor.data.parsed_media import MediaInfo, modified_at
 from valor.eval.decide import gate_probs
 from valor.eval.events import MODALITIES
 from valor.label_harvest.disk import file_sha256
@@ -342,11 +341,6 @@ def _media_info(survey: MediaSurvey, kept: KeptFolder | None = None, *, hashed: 
         size=facts.st_size,
         modified=modified_at(facts),
     )
-
-
-def modified_at(facts: os.stat_result) -> float:
-    """When a file was last changed, in seconds since 1970 to the microsecond."""
-    return round(facts.st_mtime, 6)
 
 
 def caveats(system: ParsingSystem) -> tuple[str, ...]:

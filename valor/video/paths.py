@@ -161,6 +161,14 @@ def result_paths(out: Path, name: str, formats: Sequence[str]) -> list[Path]:
     return paths + beside if "label-studio" in formats else paths
 
 
+def kinds_there(out: Path, name: str) -> list[str]:
+    """In which formats, besides JSON, the results of an input lie in a folder where its parse does."""
+    if _held(result_path(out, name, "json")) is None:
+        return []
+    paths = {kind: result_path(out, name, kind) for kind in (*PICTURES, *FORMATS)}
+    return [kind for kind, path in paths.items() if path.is_file() and not _is_of_another(path, name)]
+
+
 def name_results(
     inputs: Sequence[MediaInput], out: Path, formats: Sequence[str], taken: Collection[Path] = ()
 ) -> list[MediaInput]:

@@ -17,6 +17,7 @@ from valor.data.label_file import FILE_NAME, read_pseudo_labels
 from valor.data.names import named_source
 from valor.data.parse_file import OF_DRAWINGS, Parse, read_parse
 from valor.data.parse_folder import parse_files
+from valor.data.parsed_media import replaced_note, was_replaced
 from valor.data.prediction_files import read_any_predictions
 from valor.data.predictions import Predictions, decisions, gate_of
 from valor.data.provenance import of_labels
@@ -53,6 +54,8 @@ class Gathered:
     grids: dict[str, tuple[int, float]] = field(default_factory=dict)
     """Segments and their length by clip."""
     parsed: dict[str, Parse] = field(default_factory=dict)
+    replaced: set[str] = field(default_factory=set)
+    """Clips where another file lies now than the one that was parsed."""
 
 
 def read_document(typed: Iterable[str], options: SourceOptions) -> Document:
@@ -90,6 +93,8 @@ def read_document(typed: Iterable[str], options: SourceOptions) -> Document:
     clips, dropped = zip(*(_clip(clip_id, gathered, names, split) for clip_id in clip_ids), strict=True)
     lies = f"{len(refused)} media files lie outside the folder of videos or are no media: {', '.join(refused[:3])}"
     notes += [lies] * bool(refused) + [note for some in dropped for note in some][:5]
+    others = [one.parsed[clip_id].media.name for one in gathered for clip_id in sorted(one.replaced)]
+    notes = [f"{replaced_note(others)}; until then nothing is played"] * bool(others) + notes
     of_drawings = [one.system.name for one in gathered if any(parse.caveat for parse in one.parsed.values())]
     notes = [f"{name}: {OF_DRAWINGS}." for name in of_drawings] + notes
     return Document(
@@ -273,6 +278,9 @@ def _add_parse(held: Gathered, parse: Parse, path: Path, known: dict[str, str]) 
     clip_id = own
     while clip_id in held.marks:
         clip_id = f"{own}-{sum(other.startswith(own) for other in held.marks) + 1}"
+    if was_replaced(parse.media):
+        held.replaced.add(clip_id)
+        parse = replace(parse, notes=(replaced_note([parse.media.name]), *parse.notes))
     held.parsed[clip_id] = parse
     held.grids[clip_id] = (len(parse.segment_probs), parse.segment_seconds)
     limits = parsed_limits(parse)
@@ -315,7 +323,8 @@ def _clip(
         cuts=tuple(round(cut - parsed.media.start_time, 3) for cut in parsed.cuts) if parsed else (),
         notes=_parse_notes({one.system.name: one.parsed[clip_id] for one in gathered if clip_id in one.parsed}),
     )
-    own = placed(Path(media.path)) if media and isinstance(media.path, str) and media.path else None
+    shown = next((one.parsed[clip_id].media for one in gathered if clip_id in one.parsed.keys() - one.replaced), None)
+    own = placed(Path(shown.path)) if shown and shown.path else None
     return _with_media(clip, own), notes
 
 

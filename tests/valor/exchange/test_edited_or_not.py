@@ -202,3 +202,43 @@ def test_a_folder_of_one_split_is_opened_as_of_that_split(sent, monkeypatch):
     assert typed("view", "parses", "--corrections", "of.val", "--split", "test") == 0
     assert typed("view", "parses") == 0
     assert opened == ["val", "test", "test"]
+
+
+def test_exporting_once_more_loses_nothing_that_somebody_edited(sent, caplog):
+    for name in ("elan", "audacity"):
+        edited = sent / "elan" / "street.eaf" if name == "elan" else sent / "audacity" / "my yard.labels.txt"
+        text = edited.read_text()
+        caplog.clear()
+        assert typed("export", "events", "parses", f"--{name}", name) == 0
+        told = caplog.text
+        assert f"{edited.name}: was edited after it was written here" in told and told.count("kept as") == 1
+        assert edited.with_name(f"{edited.name}.bak").read_text() == text and edited.read_text() != text
+        assert typed("export", "events", "parses", f"--{name}", name) == 0
+        assert caplog.text.count("kept as") == 1
+    taken("street=elan/street.eaf.bak", "--format", "elan")
+    assert events_in(sent / FOLDER, "street") == SEEN
+
+
+def test_a_file_of_another_parse_that_nobody_edited_is_no_correction(sent, capsys):
+    """The parses were made anew after the export; what the other file says is somebody's all the same."""
+    for name in ("my yard", "street"):
+        held = read_parse(sent / "parses" / f"{name}.json")
+        write_parse(sent / "parses" / f"{name}.json", replace(held, segment_probs=held.segment_probs[:, ::-1].copy()))
+    capsys.readouterr()
+    assert taken("elan/my yard.eaf", "elan/street.eaf") == 0
+    told = capsys.readouterr()
+    assert "2 events of 1 clips, 1 of them changed; wrote" in told.out
+    assert "note: of 1 clips (my yard) nothing is taken in: nobody edited" in told.err and "--checked" in told.err
+    held = read_journal(sent / FOLDER / JOURNAL)
+    assert held.keys() == {"street"} and held["street"].checked and events_in(sent / FOLDER, "street") == SEEN
+    assert taken("elan/my yard.eaf", "--checked") == 0
+    assert read_journal(sent / FOLDER / JOURNAL)["my yard"].checked and events_in(sent / FOLDER, "my yard") == WHOLE
+
+
+def test_a_file_of_another_parse_leaves_corrections_alone(sent, capsys):
+    taken("audacity/my yard.labels.txt")
+    held = read_parse(sent / "parses" / "my yard.json")
+    write_parse(sent / "parses" / "my yard.json", replace(held, segment_probs=held.segment_probs[:, ::-1].copy()))
+    capsys.readouterr()
+    assert taken("elan/my yard.eaf", "--checked") == 0
+    assert "0 of them changed" in capsys.readouterr().out and events_in(sent / FOLDER, "my yard") == HEARD

@@ -41,7 +41,7 @@ EDITS = {
 def test_an_event_made_longer_elsewhere_is_corrected_here(parses, tmp_path, name, capsys):
     out = tmp_path / f"sent{SUFFIX.get(name, '')}"
     assert typed("export", "events", parses, f"--{name}", out) == 0
-    files = sorted(file for file in out.iterdir()) if out.is_dir() else [out]
+    files = sorted(out.glob("[!.]*")) if out.is_dir() else [out]
     for file in files:
         file.write_text(re.sub(*EDITS[name], file.read_text(encoding="utf-8")), encoding="utf-8")
     assert typed("import", "events", *files, "--exported-from", parses) == 0
@@ -62,7 +62,7 @@ def test_corrections_go_out_and_on(parses, tmp_path, capsys):
     assert "parses stay as they were, since no file names them: street" in capsys.readouterr().out
     folder = tmp_path / "parses.corrections"
     assert typed("export", "events", folder, "--audacity", "labels") == 0
-    (file,) = (tmp_path / "labels").iterdir()
+    (file,) = (tmp_path / "labels").glob("[!.]*")
     file.write_text(file.read_text() + "7\t8\taudible Glass breaking\n")
     typed("import", "events", file, "--exported-from", folder)
     assert events_in(folder, "my yard") == [*WHOLE, ("Glass breaking", "audio", 7, 8)]

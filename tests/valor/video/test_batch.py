@@ -7,7 +7,7 @@ from valor.eval.decide import PostProcessing
 from valor.label_harvest.media.process import DecodeLimits
 from valor.label_harvest.media.stream_reader import ProcessReader
 from valor.video.batch import BatchOptions, parse_all
-from valor.video.formats.formats import FORMATS
+from valor.video.formats.formats import FORMATS, read_events
 from valor.video.parse import ParseOptions
 from valor.video.paths import find_inputs
 from valor.video.zero_shot import load_zero_shot
@@ -39,7 +39,7 @@ def test_the_rest_goes_on_and_what_is_done_is_skipped(system, folder, tmp_path):
     first = outcomes(system, folder, out, formats=("csv", "png"))
     assert "is empty" in first["two.mp4"].problem and "no such file" in first["none.mp4"].problem
     assert sorted(path.name for path in out.iterdir()) == [
-        "one.csv", "one.json", "one.png", "three.csv", "three.json", "three.png",
+        ".valor-written", "one.csv", "one.json", "one.png", "three.csv", "three.json", "three.png",
     ]  # fmt: skip
     again = outcomes(system, folder, out, formats=("csv", "png"))
     assert again["one.mp4"].skipped and again["three.wav"].skipped and again["two.mp4"].problem
@@ -110,7 +110,43 @@ def test_whatever_was_written_what_is_done_is_skipped(system, folder, tmp_path):
     again = outcomes(system, folder, tmp_path / "out", formats=every)
     assert [again[name].skipped for name in ("one.mp4", "one.audio.wav", "three.wav")] == [True] * 3
     assert {o.media.name for o in again.values()} == {o.media.name for o in first.values()}
-    assert sorted((tmp_path / "out").iterdir()) == written and len(written) == 3 * (len(every) + 2)
+    assert sorted((tmp_path / "out").iterdir()) == written and len(written) == 3 * (len(every) + 2) + 1
+
+
+def test_what_lies_beside_a_parse_is_made_anew_with_it(system, folder, tmp_path):
+    out = tmp_path / "out"
+    outcomes(system, folder, out, formats=("elan", "audacity", "png"))
+    (out / "three.eaf").unlink()
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    rule = ParseOptions(rule=PostProcessing(gate="none", segment_threshold=0.0))
+    found = outcomes(system, folder, out, parsing=rule, formats=("srt",))["one.mp4"]
+    assert found.parse.events and not (out / "three.eaf").exists()
+    assert {path.name for path in found.written} == {"one.json", "one.srt", "one.eaf", "one.labels.txt", "one.png"}
+    for name, kind in (("one.eaf", "elan"), ("one.labels.txt", "audacity")):
+        (media,) = read_events(out / name, kind)[1]
+        assert len(media.events) == len(found.parse.events) and (out / name).read_bytes() != before[name]
+    assert (out / "one.png").read_bytes() != before["one.png"] and not list(out.glob("*.bak"))
+
+
+def test_what_somebody_edited_beside_a_parse_is_kept(system, folder, tmp_path, caplog):
+    out = tmp_path / "out"
+    outcomes(system, folder, out, formats=("srt", "csv"))
+    edited = "1\n00:00:00,000 --> 00:00:01,500\naudible Dog\n"
+    (out / "one.srt").write_text(edited)
+    outcomes(system, folder, out, again=True)
+    assert (out / "one.srt.bak").read_text() == edited and (out / "one.srt").read_text() != edited
+    assert "one.srt: was edited after it was written here" in caplog.text and "one.csv" not in caplog.text
+    assert [path.name for path in out.glob("*.bak")] == ["one.srt.bak"]
+
+
+def test_a_file_that_took_the_place_of_a_parsed_one_and_cannot_be_parsed_says_so(system, folder, tmp_path):
+    out = tmp_path / "out"
+    assert "lay there before" not in outcomes(system, folder, out)["two.mp4"].problem
+    (folder / "one.mp4").write_bytes(b"")
+    problem = outcomes(system, folder, out)["one.mp4"].problem
+    assert "is empty" in problem and f"; {out / 'one.json'} is the parse of the file that lay there before" in problem
+    (folder / "one.mp4").unlink()
+    assert "lay there before" not in outcomes(system, folder, out)["three.wav"].problem
 
 
 def test_a_picture_that_cannot_be_drawn_costs_itself_alone(system, folder, tmp_path, monkeypatch):

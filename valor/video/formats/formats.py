@@ -10,7 +10,6 @@ from pathlib import Path
 from valor.data.parse_file import Parse
 from valor.eval.events import MODALITIES
 from valor.label_harvest.did_you_mean import did_you_mean
-from valor.label_harvest.disk import replaced
 
 from .annotation_tools import (
     fiftyone_text,
@@ -37,6 +36,7 @@ from .tables import (
 )
 from .timeline import RateOf, ReadMedia, Timeline, timeline_of
 from .webvtt import read_srt, read_webvtt, srt_text, webvtt_text
+from .written import write_text
 
 
 @dataclass(frozen=True)
@@ -139,10 +139,12 @@ def write_events(
 
 def write_timelines(path: Path, timelines: Sequence[Timeline], name: str, *, media_url: str | None = None) -> None:
     """Write events, wherever they come from; as `write_events`."""
-    _write(path, timelines_text(timelines, name, media_url=media_url, beside=path.parent))
+    write_text(path, timelines_text(timelines, name, media_url=media_url, beside=path.parent))
     if name == LABEL_STUDIO:
         classes = list(dict.fromkeys(label for line in timelines for label in line.class_names))
-        _write(path.with_suffix(LABELLING_INTERFACE), label_studio_config(classes, [line.media for line in timelines]))
+        write_text(
+            path.with_suffix(LABELLING_INTERFACE), label_studio_config(classes, [line.media for line in timelines])
+        )
 
 
 def events_text(parses: Sequence[Parse], name: str, *, clock: str = "container") -> str:
@@ -228,8 +230,3 @@ def refuse_same_names(name: str, media: Sequence[str]) -> None:
     if twice := sorted(called for called, count in counts.items() if count > 1):
         what = f"{FORMATS[name].what} would take two media for one, {twice[0]!r:.200}"
         raise ValueError(f"{what}; rename one, or write a file for each")
-
-
-def _write(path: Path, text: str) -> None:
-    with replaced(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="")
