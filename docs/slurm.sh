@@ -4,7 +4,9 @@
 #   docs/slurm.sh MANIFEST VIDEOS STORE LABELS TASKS [options of valor harvest]
 #
 # Told by the environment, where it is not as here:
-#   SBATCH='--gpus=1 --cpus-per-task=16'   options of sbatch for each task
+#   SBATCH='--gpus=1 --cpus-per-task=16'   options of sbatch for each task, and for the job of the labels
+#   LABELS_SBATCH='--cpus-per-task=4'      options of sbatch for the job of the labels, in place of these: account and partition
+#                                          again, and no GPU
 #   LOGS=logs                              folder of the logs, made here: Slurm makes none, and a task without one ends
 #   ALLOWED=5%                             clips that may fail, of the run and of each task (valor harvest --help)
 #   LABEL_OPTIONS='--thresholds t.json'    options of valor labels
@@ -44,7 +46,7 @@ exec $harvest --shard \$SLURM_ARRAY_TASK_ID/$tasks --quiet \
   --log-file $(printf %q "$logs")/\$SLURM_ARRAY_TASK_ID.log --log-json $(quoted "$logs/progress.jsonl")
 END
 )
-after=$(sbatch --parsable --dependency="afterok:${array%%;*}" --job-name=labels --output="$logs/labels.out" << END
+after=$(sbatch --parsable ${LABELS_SBATCH-${SBATCH:-}} --dependency="afterok:${array%%;*}" --job-name=labels --output="$logs/labels.out" << END
 #!/usr/bin/env bash
 set -e
 $calibrate

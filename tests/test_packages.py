@@ -1,6 +1,8 @@
 """What is installed and where: with NumPy and pandas alone, without what Windows lacks, in a container."""
 
+import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -41,14 +43,24 @@ def test_what_scores_needs_numpy_and_pandas_alone_and_nothing_that_windows_lacks
         "data, said = sys.argv[1:]\n"
         "valor('evaluate', said, '--annotations', data, '--split', 'test', '--json', data + '/s.json', '--quiet')\n"
         "valor('table', 'ours=' + data + '/s.json', '--published', '--mix', '--quiet')\n"
+        "valor('evaluate', data + '/run', '--annotations', data, '--split', 'test', '--json', data + '/r.json')\n"
+        "valor('evaluate', data + '/bare', '--annotations', data, '--split', 'test', '--quiet')\n"
         "valor('lint', data, '--quiet')\n"
         "valor('export', 'events', said, '--csv', data + '/e.csv', '--quiet')\n"
         "valor('train', 'valor', '--data', data, '--quiet')\n"
         "valor('parse', said, '--checkpoint', data, '--quiet')\n"
     )
+    for name in ("run", "bare"):  # of a run folder, what it has of the split
+        (toy.data / name).mkdir()
+        (toy.data / name / "best.safetensors").touch()
+    shutil.copy(toy.good, toy.data / "run/predictions.npz")
     words = [sys.executable, "-c", code, str(toy.data), str(toy.good)]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert re.findall("^= (.*)$", done.stdout, re.MULTILINE) == ["0", "0", "0", "0", "2", "2"], done.stderr
+    codes = ["0", "0", "0", "2", "0", "0", "2", "2"]
+    assert re.findall("^= (.*)$", done.stdout, re.MULTILINE) == codes, done.stderr
+    assert "bare: holds no predictions.npz of the split test, and its p" in done.stderr
+    one, other = (json.loads((toy.data / f"{name}.json").read_text()) for name in "sr")
+    assert one["segment"] == other["segment"]
     said = re.findall(r"^valor (\w+): needs the package \w+, which is not installed here;", done.stderr, re.MULTILINE)
     assert said == ["train", "parse"]
     assert "Traceback" not in done.stderr

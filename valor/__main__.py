@@ -68,6 +68,7 @@ def _main(arguments: list[str] | None) -> int:
         except _refusals() as error:
             if isinstance(error, BrokenPipeError) and drop_unread_streams():
                 return DONE
+            _trace_own(error)
             say(brief(f"valor {cli.command}: {typed_words(str(error), cli.flags)}"), file=sys.stderr)
             return WRONG_USE
         except Exception as error:
@@ -76,9 +77,17 @@ def _main(arguments: list[str] | None) -> int:
             placed = in_own_file(error)
             if placed is None:
                 raise
-            logging.getLogger(__name__).debug("where it came from", exc_info=error)
+            _trace_own(error)
             say(brief(f"valor {cli.command}: {placed}"), file=sys.stderr)
             return WRONG_USE
+
+
+def _trace_own(error: Exception) -> None:
+    """Have --verbose and --log-file show the way an error took through a file of one's own."""
+    from valor.data.own_files import came_of_own_file
+
+    if came_of_own_file(error):
+        logging.getLogger("valor").debug("where it came from", exc_info=error)
 
 
 def _joined(typed: list[str]) -> list[str]:

@@ -219,14 +219,12 @@ def read_system(typed: str | Path, cli: argparse.Namespace, split: Split) -> "Sc
     from valor.scoring.compare import FLATTERED
     from valor.scoring.system import score_system
     from valor.training.facts import facts_beside
-    from valor.training.run_folder import BEST, refuse_several_seeds
+    from valor.training.run_folder import BEST, answers_of_run, refuse_several_seeds
 
     name, path = named_path(str(typed))
     refuse_several_seeds(path)
     if (path / BEST).is_file():
-        from valor.training.run import predict_run
-
-        predictions = predict_run(path, cli.data or cli.annotations, split, store=cli.store)
+        predictions = answers_of_run(path, split, cli.data or cli.annotations, store=cli.store)
     else:
         predictions = read_any_predictions(
             path,

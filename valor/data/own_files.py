@@ -35,7 +35,7 @@ class OwnFile:
         return {"file": self.path.name, "sha256": self.sha256, "adds": {kind: [*of] for kind, of in self.adds.items()}}
 
 
-def _placed(error: Exception, path: Path) -> str | None:
+def _placed(error: BaseException, path: Path) -> str | None:
     """An error with the last line of a file that it came through; None where it came through none."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     return f"{path}, line {lines[-1]}: {type(error).__name__}: {error}" if lines else None
@@ -52,6 +52,16 @@ def in_own_file(error: Exception) -> str | None:
         return None
     of = type(error.obj)
     return f"{getattr(sys.modules.get(of.__module__), '__file__', of.__module__)}: {of.__name__} has no `{error.name}`"
+
+
+def came_of_own_file(error: BaseException) -> bool:
+    """Whether an error, or one that it was raised in place of, came out of a loaded file."""
+    one: BaseException | None = error
+    while one is not None:
+        if any(_placed(one, file.path) for file in LOADED):
+            return True
+        one = one.__cause__ or one.__context__
+    return False
 
 
 def told_code(function: Callable[..., Any]) -> str:

@@ -17,7 +17,7 @@ from valor.data.tables import LLP_SEGMENTS, Split
 from valor.eval import scores as scorer
 from valor.eval.decide import PostProcessing
 from valor.eval.events import BoolArray, as_array, as_marks
-from valor.training.run_folder import BEST, refuse_several_seeds, seed_folders, seed_predictions
+from valor.training.run_folder import BEST, answers_of_run, refuse_several_seeds, seed_folders, seed_predictions
 
 from .held import Differences, Scores
 from .over_seeds import SeedScores, difference
@@ -99,9 +99,7 @@ class Judge:
         assert split is not None and self.data is not None  # of tables
         refuse_several_seeds(path)
         if (path / BEST).is_file():
-            from valor.training.run import predict_run
-
-            return predict_run(path, self.data, split)
+            return answers_of_run(path, split, self.data)
         if files := parse_files(path):
             refuse_other_gates(files, self.rule, split.class_names)
         return read_any_predictions(

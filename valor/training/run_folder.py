@@ -1,10 +1,19 @@
 """What lies in a run folder, by name, and the lock that keeps two trainings from writing into one; needs no torch."""
 
+import logging
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from valor.label_harvest.disk import locked
+
+if TYPE_CHECKING:
+    from valor.data.predictions import Predictions
+    from valor.data.tables import Split
+    from valor.label_harvest.places.place import Place
+
+logger = logging.getLogger(__name__)
 
 BEST, LAST = "best.safetensors", "last.safetensors"
 """The epoch that was selected, and the point a stopped run goes on from."""
@@ -63,6 +72,31 @@ def seed_predictions(folder: Path, clip_ids: Collection[str]) -> Path:
 
     held = folder / PREDICTIONS
     return held if held.is_file() and set(read_predictions(held).clip_ids) == set(clip_ids) else folder
+
+
+def answers_of_run(run: Path, split: "Split", data: Path, *, store: "Place | None" = None) -> "Predictions":
+    """What the parser of a run says of a split, see `predict_run`; what the folder holds of it where that cannot run.
+
+    Raises:
+        ValueError: As of `predict_run`; or a package is absent that the parser needs, and the folder holds nothing of
+            these clips.
+    """
+    try:
+        from valor.training.run import predict_run
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "valor":
+            raise
+        if (held := seed_predictions(run, split.clip_ids)) == run:
+            raise ValueError(
+                f"{run}: holds no {PREDICTIONS} of the split {split.name}, and its parser needs the package "
+                f"{error.name}, which is not installed here; where it is, `valor predict RUN --split NAME "
+                "--out FILE` makes what can be scored here"
+            ) from error
+        from valor.data.predictions import read_predictions
+
+        logger.info("note: scored by %s, since the package %s is not installed here", held, error.name)
+        return read_predictions(held)
+    return predict_run(run, data, split, store=store)
 
 
 def refuse_several_seeds(run: Path) -> None:

@@ -51,6 +51,8 @@ import os, pathlib, subprocess, sys
 given = dict(word[2:].partition("=")[::2] for word in sys.argv[1:] if word.startswith("--"))
 jobs, script = pathlib.Path(__file__).parent / "jobs", sys.stdin.read()
 ended = jobs.read_text().split() if jobs.is_file() else []
+with open(jobs.with_name("asked"), "a") as asked:
+    asked.write(" ".join(sys.argv[1:]) + "\\n")
 number, (first, _, last) = len(ended), given.get("array", "1-1").partition("-")
 waits = given.get("dependency", "").removeprefix("afterok:")
 codes = []
@@ -123,6 +125,12 @@ def test_labels_that_need_thresholds_are_refused_before_anything_is_queued_or_ge
     assert queued(tmp_path, str(stub), "2", LABEL_OPTIONS="--thresholds t.json").returncode == 0
     assert (tmp_path / "logs/labels.out").read_text().endswith("--allow-failures 5% --thresholds t.json\n")
     assert queued(tmp_path, str(stub), "2", CALIBRATE="--criterion tag-rate").returncode == 0
+    (tmp_path / "asked").unlink()
+    told = {"CALIBRATE": "--criterion tag-rate", "SBATCH": "--account=a --gpus=1"}
+    assert queued(tmp_path, str(stub), "2", **told).returncode == 0
+    assert ["--account=a --gpus=1 --" in line for line in (tmp_path / "asked").read_text().splitlines()] == [True, True]
+    assert queued(tmp_path, str(stub), "2", **told, LABELS_SBATCH="--account=a").returncode == 0
+    assert ["--gpus" in line for line in (tmp_path / "asked").read_text().splitlines()[2:]] == [True, False]
     made, labels = (tmp_path / "logs/labels.out").read_text().splitlines()
     assert made == f"calibrate {tmp_path}/store --out {tmp_path}/out.thresholds.json --criterion tag-rate"
     assert labels.endswith(f"--thresholds {tmp_path}/out.thresholds.json")

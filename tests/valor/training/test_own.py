@@ -6,6 +6,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -170,6 +172,22 @@ def test_a_teacher_of_ones_own_harvests(own):
     refused = typed("harvest", folder / TABLES["val"], *where, "--with", own / "loudness.py", "--audio", "loudness",
                     "--visual", "none", "--checkpoint", f"audio={own / 'gru.py'}")  # fmt: skip
     assert refused.code == 2 and "loudness is none of ours" in refused.err
+
+
+def test_where_a_teacher_fails_is_shown_whole_with_verbose_and_in_the_log(own):
+    folder = write_tables(own / "toy")
+    write_videos(folder / "videos")
+    text = BLOCKS["loudness.py"].replace("import numpy as np", "import json\nimport numpy as np", 1)
+    text = text.replace("def encode_many(self, clips):", "def encode_many(self, clips):\n        json.loads('{')", 1)
+    assert text.count("json") == 2
+    (own / "loudness.py").write_text(text)
+    words = [sys.executable, "-m", "valor", "harvest", folder / TABLES["val"], "--videos", folder / "videos", "--store",
+             folder / "store", "--with", own / "loudness.py", "--audio", "loudness", "--visual", "none"]  # fmt: skip
+    for more in (["-v"], ["--log-file", own / "log"], []):
+        done = subprocess.run([*words, *more], cwd=ROOT, capture_output=True, text=True, check=False)
+        log = (own / "log").read_text() if "--log-file" in more else ""
+        assert done.returncode == 2 and "the audio teacher fails at the clip" in done.stderr, done
+        assert ("json/decoder.py" in done.stderr, "json/decoder.py" in log) == ("-v" in more, bool(log)), done
 
 
 def test_clips_by_two_versions_of_a_teacher_can_be_told_apart(own):
