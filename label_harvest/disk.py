@@ -70,11 +70,11 @@ def replaced(path: Path | str, *, flush: bool = True, make_folders: bool = True)
     beginning = os.fsencode(f".{path.name}")[: _LONGEST_NAME - len(ending)]
     temporary = path.with_name(os.fsdecode(beginning) + ending)
     try:
-        with _named(path):
+        with _named(path, temporary):
             yield temporary
             if flush:
                 _sync(temporary)
-        os.replace(temporary, path)
+            os.replace(temporary, path)
         if flush:
             sync_folder(path.parent)
     finally:
@@ -99,17 +99,22 @@ def write_json(path: Path | str, value: object, *, indent: int | None = 1, ensur
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 """What a disk says that takes no more, whoever writes and without a name."""
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Have an error of the disk name the file that was to be written, and not hide behind one of who wrote it."""
+def _named(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Have an error of the disk name the file that was to be written, and not hide behind one of who wrote it.
+
+    Nor shall any error name the temporary file, which nobody typed.
+    """
     try:
         yield
     except (OSError, ValueError) as error:
         cause: BaseException | None = error
+        if isinstance(error, OSError) and temporary is not None and error.filename in (temporary, str(temporary)):
+            raise OSError(error.errno, error.strerror or "", str(path)) from error
         while cause is not None and not (isinstance(cause, OSError) and cause.errno in _FULL):
             cause = cause.__context__  # a zip file that cannot be closed, after what kept it from being written
         if not isinstance(cause, OSError):

@@ -39,6 +39,34 @@ def remedy(code: int | None) -> str:
     return "make room"
 
 
+_FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def told_fault(error: OSError) -> str:
+    """An error as the system raises it, as a sentence: where it was met, what it is, and what to do.
+
+    One that was raised with words of its own stays as it is.
+
+    >>> told_fault(OSError(errno.EROFS, "Read-only file system", "/mnt/run.json"))
+    '/mnt/run.json: cannot be written (Read-only file system); give a place where this user may write'
+    """
+    reason, code = error.strerror, error.errno
+    if code is None or not reason or ";" in reason:
+        return str(error)
+    where = "what is to be written" if error.filename is None else str(error.filename)
+    if code in NO_ROOM or code == errno.EFBIG:
+        return f"{where}: cannot be written ({reason}); {remedy(code)}, or give a place elsewhere, and run again"
+    if code == errno.EROFS:
+        return f"{where}: cannot be written ({reason}); give a place where this user may write"
+    if code in _FORBIDDEN:
+        return f"{where}: cannot be used ({reason}); give one that this user may read and write"
+    if code in OPEN_FILES:
+        return f"{where}: cannot be opened ({reason}); {remedy(code)}"
+    if code == errno.EIO:
+        return f"{where}: cannot be used ({reason}); see to that disk, or give a place elsewhere"
+    return str(error) if error.filename is None else f"{where}: cannot be used ({reason}); give another path"
+
+
 def largest_file() -> int | None:
     """Bytes of the largest file this process may write; None where there is no limit, or none that is known."""
     return _number("RLIMIT_FSIZE")

@@ -13,6 +13,7 @@ from valor.cli.options import named_files, typed_words
 from valor.cli.terminal import brief, drop_unread_streams, make_streams_plain, say
 from valor.label_harvest.children import ended_in_order
 from valor.label_harvest.cores import on_machine
+from valor.label_harvest.machine import machine_fault, told_fault
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -69,17 +70,23 @@ def _main(arguments: list[str] | None) -> int:
             if isinstance(error, BrokenPipeError) and drop_unread_streams():
                 return DONE
             _trace_own(error)
-            say(brief(f"valor {cli.command}: {typed_words(str(error), cli.flags)}"), file=sys.stderr)
+            say(brief(f"valor {cli.command}: {typed_words(_words_of(error), cli.flags)}"), file=sys.stderr)
             return WRONG_USE
         except Exception as error:
             from valor.data.own_files import in_own_file
 
-            placed = in_own_file(error)
+            fault = machine_fault(error)
+            placed = told_fault(fault) if fault else in_own_file(error)
             if placed is None:
                 raise
             _trace_own(error)
             say(brief(f"valor {cli.command}: {placed}"), file=sys.stderr)
             return WRONG_USE
+
+
+def _words_of(error: Exception) -> str:
+    """What an error says; of one of the system a sentence."""
+    return told_fault(error) if isinstance(error, OSError) else str(error)
 
 
 def _trace_own(error: Exception) -> None:

@@ -1,5 +1,6 @@
 """The command line as a user meets it: what it prints where, how it ends, and the line from clips to scores."""
 
+import errno
 import hashlib
 import json
 import logging
@@ -35,6 +36,49 @@ FIGURES = ("audio", "visual", "audio_visual", "type_av", "event_av")
 def stand_in(monkeypatch, function):
     """Let `valor doctor` do something else."""
     monkeypatch.setattr(doctor, "run", function)
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "said"),
+    [
+        (
+            errno.ENOSPC,
+            "run/recipe.json",
+            "run/recipe.json: cannot be written (No space left on device); make room, or g",
+        ),
+        (errno.EDQUOT, None, "what is to be written: cannot be written (Disk quota exceeded); make room, or give a p"),
+        (errno.EFBIG, "best.bin", "best.bin: cannot be written (File too large); allow files of more than"),
+        (errno.EROFS, "a.json", "a.json: cannot be written (Read-only file system); give a place where this user may"),
+        (errno.EACCES, "a.json", "a.json: cannot be used (Permission denied); give one that this user may read and"),
+        (errno.EIO, "a.json", "a.json: cannot be used (Input/output error); see to that disk"),
+        (errno.ENOTDIR, "a/b", "a/b: cannot be used (Not a directory); give another path"),
+    ],
+)
+def test_what_the_system_refuses_is_a_sentence_whatever_it_was_raised_as(monkeypatch, code, name, said):
+    error = OSError(code, os.strerror(code), name)
+
+    def plain(_):
+        raise error
+
+    def hidden(_):
+        try:
+            raise error
+        except OSError:
+            raise RuntimeError("the writer failed") from None
+
+    for function in (plain, hidden) if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS) else (plain,):
+        stand_in(monkeypatch, function)
+        done = typed("doctor")
+        assert done.code == 2 and done.err.startswith(f"valor doctor: {said}"), done
+
+
+def test_a_file_that_cannot_be_written_is_named_as_it_was_typed():
+    for out, said in (
+        ("/dev/full", "(No space left on device); make room"),
+        ("/proc/a.json", "(No such file or direc"),
+    ):
+        done = typed("table", "--published", "--out", out)
+        assert done.code == 2 and f"valor table: {out}: cannot be" in done.err and said in done.err, done
 
 
 def test_notes_are_ours_and_warnings_are_everyones(monkeypatch):
