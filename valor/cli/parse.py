@@ -374,6 +374,7 @@ def _options(cli: argparse.Namespace, files: dict[str, Path]) -> BatchOptions:
         taken=(*files.values(), *([out / SUMMARY] if out is not None else [])),
         style=STYLE.read(cli),
         again=cli.again or cli.png is not None,
+        keeps=cli.out is None,
         sketched=cli.png is not None,
         parsing=PARSING.read(
             cli, cuts=_cuts(cli), limits=LIMITS.read(cli) if cli.seconds else None, evidence=_evidence(cli, out)

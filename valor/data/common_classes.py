@@ -15,6 +15,8 @@ from .tables import Split
 
 JOURNAL = "journal.jsonl"
 """What was saved, one JSON object a line, in a folder of corrections, which is known by it."""
+CORRECTIONS = ".corrections"
+"""What a folder of corrections ends in, behind the name of what was corrected."""
 
 _LOG = logging.getLogger(__name__)
 

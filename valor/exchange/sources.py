@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from valor.data.common_classes import JOURNAL
+from valor.data.common_classes import CORRECTIONS, JOURNAL
 from valor.data.datasets.dataset import dataset_of
 from valor.data.parse_file import OF_DRAWINGS, ParsedEvent, read_parse
 from valor.data.parse_folder import parse_files
@@ -17,9 +17,6 @@ from valor.viewer.corrections import CorrectedEvent, classes_of, events_of_mask,
 from valor.viewer.documents import Clip, Document, with_classes
 from valor.viewer.options import SourceOptions
 from valor.viewer.sources import read_document
-
-ENDING = ".corrections"
-"""What a folder of corrections ends in, behind the name of what was corrected."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +49,7 @@ def open_source(source: Path, options: SourceOptions) -> Opened:
         raise FileNotFoundError(f"{source}: no such parses, predictions, annotations or corrections")
     folder, own = None, source
     if (source / JOURNAL).is_file():
-        beside = source.with_name(source.name.removesuffix(ENDING))
+        beside = source.with_name(source.name.removesuffix(CORRECTIONS))
         folder, own = source, beside if beside.exists() else source
     is_data = own.is_dir() and has_tables(own)
     shown = [] if is_data else [own]

@@ -1,11 +1,13 @@
 """Many media files parsed into one folder: what is done is skipped, what fails is listed, the rest goes on."""
 
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from valor.data.common_classes import CORRECTIONS, JOURNAL
 from valor.data.parse_file import Parse, read_parse, write_parse
 from valor.data.parsed_media import MediaInfo, is_file_of
 from valor.label_harvest.media.clip import MediaError
@@ -63,6 +65,8 @@ def parse_all(
             if done is not None:
                 _LOG.debug("%s: parsed before", media.path)
                 yield Outcome(media=media, parse=done, skipped=True, problem=_complete(media, done, options))
+            elif stands := _of_another(system, media, options):
+                yield Outcome(media=media, problem=stands)
             elif media.problem:
                 yield Outcome(media=media, problem=f"{media.path}: {media.problem}")
             else:
@@ -192,9 +196,42 @@ def _done(system: ParsingSystem, media: MediaInput, options: BatchOptions) -> Pa
     rule = options.parsing.rule or system.default_rule
     same = _who(parse.system) == _who(describe_options(system, options.parsing)) and parse.decision == rule
     said = not options.parsing.where or _says_where(parse, options.parsing)
-    if same_file and not same:
+    if same_file and not same and not _of_another(system, media, options):
         _LOG.warning("%s: the parse that stood here was of another system or other options, and is made anew", written)
     return parse if same and same_file and said else None
+
+
+def _of_another(system: ParsingSystem, media: MediaInput, options: BatchOptions) -> str:
+    """Why the parse of another system stays where it is and this one is not made; empty where nothing speaks for that.
+
+    A run that was trained anew at its place is the same system.
+    """
+    if options.out is None or options.again or media.problem:
+        return ""
+    written = result_path(options.out, media.name, "json")
+    try:
+        held = read_parse(written)
+    except (OSError, ValueError):
+        return ""
+    own = describe_options(system, options.parsing)
+    moved = held.system.get("checkpoint") is not None and held.system["checkpoint"] == own["checkpoint"]
+    other = _place(held.system) != _place(own) and not moved
+    folder = Path(os.path.realpath(options.out) + CORRECTIONS)
+    is_corrected = held.class_names != system.class_names and (folder / JOURNAL).is_file()
+    if not is_corrected and not (options.keeps and other):
+        return ""
+    of = "by teachers alone" if held.system.get("zero_shot") else f"of {held.system.get('run') or 'another run'}"
+    classes = f", whose {len(held.class_names)} classes {folder} corrects," if is_corrected else ""
+    return (
+        f"{media.path.name}: {written} is a parse {of}{classes} and stays; give another folder, `out`, or say "
+        "again=True to replace it"
+    )
+
+
+def _place(system: Mapping[str, Any]) -> str | None:
+    """Where the run of a system lies; None of teachers alone."""
+    run = system.get("run")
+    return os.path.realpath(run) if isinstance(run, str) else None
 
 
 def _says_where(parse: Parse, options: ParseOptions) -> bool:

@@ -158,6 +158,9 @@ class BatchOptions:
     """Colours and sizes of the picture."""
     again: bool = False
     """Parse again what is done."""
+    keeps: bool = False
+    """Whether a parse of another run, or of none, that lies in `out` stays unless `again` is said, as in a folder that
+    nobody named; one of other classes stays wherever somebody corrected events of `out`."""
     sketched: bool = False
     """Whether frames and sound are kept for a picture even if none is among the formats."""
     parsing: ParseOptions = field(default_factory=ParseOptions)

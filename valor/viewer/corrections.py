@@ -38,7 +38,7 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from valor.data.common_classes import JOURNAL
+from valor.data.common_classes import CORRECTIONS, JOURNAL
 from valor.data.datasets.dataset import write_description
 from valor.data.label_file import FILE_NAME, write_pseudo_labels
 from valor.data.names import named_source
@@ -365,7 +365,7 @@ def corrections_folder(sources: Sequence[str], data: Path | None) -> Path:
     first = named_source(sources[0])[1] if sources else data
     whole = Path(os.path.realpath(first or "viewer"))
     name = whole.name if whole.is_dir() else whole.stem
-    return whole.parent / f"{name}.corrections"
+    return whole.parent / f"{name}{CORRECTIONS}"
 
 
 def write_correction_files(folder: Path, document: Document, corrected: Mapping[str, Events]) -> Notes:

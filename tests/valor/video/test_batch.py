@@ -229,3 +229,37 @@ def test_a_decoder_that_misbehaves_costs_its_file_alone(system, folder, tmp_path
     assert said[word] in found[f"survey_{word}.mp4"].problem and found[f"survey_{word}.mp4"].parse is None
     assert found["one.mp4"].parse and found["three.wav"].parse and bad._process is None
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["one.json", "three.json"]
+
+
+def test_a_parse_of_another_system_stays_where_nobody_named_the_folder(system, folder, tmp_path):
+    import shutil
+
+    from tests.helpers.toy_parse import write_run
+    from valor.video.trained import load_system
+
+    out = tmp_path / "parses"
+    run = write_run(tmp_path / "run")
+    outcomes(load_system(run), folder, out, keeps=True)
+    held = (out / "one.json").read_bytes()
+    problem = outcomes(system, folder, out, keeps=True)["one.mp4"].problem
+    assert f"one.mp4: {out / 'one.json'} is a parse of {run} and stays; give another folder" in problem
+    assert (out / "one.json").read_bytes() == held
+    shutil.move(run, tmp_path / "moved")
+    assert not outcomes(load_system(tmp_path / "moved"), folder, out, keeps=True)["one.mp4"].problem
+    assert not outcomes(system, folder, out, keeps=True, again=True)["one.mp4"].problem
+    other = outcomes(load_zero_shot("Cat", teachers=DEMO), folder, out, keeps=True)["one.mp4"]
+    assert other.parse.class_names == ("Cat",), "other names for teachers alone are tried out in one folder"
+
+
+def test_a_parse_that_was_corrected_keeps_its_classes(system, folder, tmp_path):
+    out, corrections = tmp_path / "parses", tmp_path / "parses.corrections"
+    outcomes(system, folder, out)
+    corrections.mkdir()
+    (corrections / "journal.jsonl").touch()
+    cats = load_zero_shot("Cat", teachers=DEMO)
+    problem = outcomes(cats, folder, out)["one.mp4"].problem
+    assert f"is a parse by teachers alone, whose 2 classes {corrections} corrects, and stays" in problem
+    assert read_parse(out / "one.json").class_names == ("Dog", "Speech")
+    rule = ParseOptions(rule=PostProcessing(gate="none", segment_threshold=0.2))
+    assert not outcomes(system, folder, out, parsing=rule)["one.mp4"].problem
+    assert not outcomes(cats, folder, out, again=True)["one.mp4"].problem
