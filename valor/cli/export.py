@@ -75,6 +75,7 @@ def run(cli: argparse.Namespace) -> int:
 
 
 def _events(cli: argparse.Namespace) -> int:
+    from valor.exchange.filed import split_of_folder
     from valor.exchange.sources import export_events, open_source, timelines_of
     from valor.viewer.options import SourceOptions
 
@@ -85,9 +86,13 @@ def _events(cli: argparse.Namespace) -> int:
         raise ValueError(f"--media-url is for --{LABEL_STUDIO}, which was not asked for; leave it out")
     opened = open_source(cli.source, SourceOptions(data=cli.data, split=cli.split, videos=cli.videos))
     if cli.split is not None and opened.data is None:
-        raise ValueError(
-            "--split selects clips of annotation tables, and nothing says which; add --data DIR, or leave it out"
-        )
+        own = split_of_folder(cli.source)
+        if own is not None and own.split != cli.split:
+            raise ValueError(f"--split must be {own.split}, that of the corrections {cli.source}, got {cli.split}")
+        if own is None:
+            raise ValueError(
+                "--split selects clips of annotation tables, and nothing says which; add --data DIR, or leave it out"
+            )
     for note in opened.document.notes:
         say(f"note: {note}", file=sys.stderr)
     for name, path in asked.items():

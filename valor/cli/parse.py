@@ -208,8 +208,9 @@ def _summarize(
     parsed = [(outcome.media.name, outcome.parse) for outcome in outcomes if outcome.parse is not None]
     if not alone and parsed:
         say(f"\n{summary_text([parse for _, parse in parsed])}\n")
-        if names := found_nowhere([parse for _, parse in parsed]):
-            say(f"found nowhere: {list_names(names, 8)}")
+    asked = [parse for _, parse in parsed if not alone or parse.system.get("zero_shot")]
+    if names := found_nowhere(asked):
+        say(f"found nowhere: {list_names(names, 8)}")
     if out is None or alone and not (out / SUMMARY).exists():
         return
     failed = [(o.media.path.name, typed_words(o.problem, flags)) for o in outcomes if o.parse is None]

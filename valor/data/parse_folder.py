@@ -229,7 +229,8 @@ def _of_no_clip(files: Sequence[Path], named: Sequence[str], clip_ids: Sequence[
     names = [files[row].name for row in sorted(strange)]
     more = ", ..." if len(names) > 5 else ""
     _LOG.warning(
-        "%s: %d of %d parses are of no clip of the split and are left out (%s%s)",
+        "%s: %d of %d parses are of clips that are not among the annotations and are left out: they are of another "
+        "split, or nobody corrected them yet (%s%s)",
         files[0].parent, len(names), len(files), ", ".join(names[:5]), more,
     )  # fmt: skip
     return strange

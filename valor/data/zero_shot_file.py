@@ -29,6 +29,8 @@ from valor.label_harvest.decoys import LEAST_SPREAD, MIDDLE, SLOPE, THRESHOLD, S
 from valor.label_harvest.disk import file_sha256, replaced
 from valor.label_harvest.strict_json import as_list, as_names, as_number, as_object, as_text, loads
 
+from .names import list_names
+
 APPLIES_TO = "zero_shot"
 _HIGHEST = 1e6
 """No level, slope or middle comes near."""
@@ -88,7 +90,7 @@ class ZeroShotCalibration:
 
 
 def _few(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:3])}{', ...' * (len(names) > 3)} ({len(names)})"
+    return f"{list_names(names, 3)} ({len(names)})"
 
 
 def _plain(value: object) -> object:

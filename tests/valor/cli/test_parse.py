@@ -121,10 +121,15 @@ def test_missing_weights_name_the_option_of_this_command(media, capsys, monkeypa
     assert "about 1.7 GB" in said
 
 
-def test_zero_shot_needs_no_run(media, tmp_path):
+def test_zero_shot_needs_no_run(media, tmp_path, capsys):
     typed = ["--zero-shot", "Dog,glass breaking", "--audio", "demo-audio", "--visual", "demo-visual"]
     assert parse(*typed, "--json", tmp_path / "o.json", "--", media / "-dash.mp4") == 0
-    assert read_parse(tmp_path / "o.json").class_names == ("Dog", "glass breaking")
+    held, told = read_parse(tmp_path / "o.json"), capsys.readouterr().out
+    assert held.class_names == ("Dog", "glass breaking")
+    nowhere = [name for name in held.class_names if name not in {event.class_name for event in held.events}]
+    assert nowhere and f"found nowhere: {', '.join(nowhere)}\n" in told
+    assert parse(*typed, "--salvage", "--out", tmp_path / "o", "--formats", "png,srt", "--", media / "-dash.mp4") == 0
+    assert f"wrote {tmp_path / 'o' / '-dash.json'}, and beside it -dash.png, -dash.srt\n" in capsys.readouterr().out
 
 
 def test_all_names_of_llp_may_be_typed(media, tmp_path):

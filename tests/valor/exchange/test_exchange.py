@@ -257,7 +257,8 @@ def test_a_folder_with_a_film_is_scored_as_far_as_it_can_be(parses, tmp_path, ca
     typed("import", "events", "elan/street.eaf", "--exported-from", parses, "--out", "one")
     capsys.readouterr()
     assert typed("evaluate", parses, "--annotations", "one", "--split", "test") == 0
-    assert "2 of 3 parses are of no clip of the split and are left out (film.json, my yard.json)" in caplog.text
+    assert "2 of 3 parses are of clips that are not among the annotations and are left out" in caplog.text
+    assert "or nobody corrected them yet (film.json, my yard.json)" in caplog.text
     assert "1 of 1 test clips" in (told := capsys.readouterr().out) and "100.0     100.0" in told
     assert typed("evaluate", parses, "--annotations", "all", "--split", "test") == 0
     assert "film.json: of media longer than what the parser looks at at once (a window); whether a class" in caplog.text
@@ -328,6 +329,11 @@ def test_corrections_need_no_split(parses, tmp_path, capsys):
         assert typed("evaluate", "parses", "--annotations", folder) == 0
         assert f"2 of 2 {split} clips" in capsys.readouterr().out
         assert typed("plot", "classes", "parses", "--annotations", folder, "--out", "p.png") == 0
+        assert typed("export", "events", folder, "--elan", f"{split}-elan", "--split", split) == 0
+    address = (tmp_path / "val-elan" / "street").as_uri()  # no file of it is known
+    assert f'MEDIA_URL="{address}"' in (tmp_path / "val-elan" / "street.eaf").read_text()
+    assert typed("export", "events", "parses.corrections", "--elan", "elan", "--split", "train") == 2
+    assert "--split must be test, that of the corrections parses.corrections, got train" in capsys.readouterr().err
     shutil.copytree("val", "parses.corrections", dirs_exist_ok=True)
     assert typed("evaluate", "parses", "--annotations", "parses.corrections") == 2
     told = capsys.readouterr().err

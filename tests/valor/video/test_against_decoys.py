@@ -127,6 +127,8 @@ def test_a_calibration_decides_and_is_of_its_system_alone(system, footage, sound
     assert not np.allclose(said.segment_probs, own.segment_probs, equal_nan=True)
     with pytest.raises(ValueError, match="was calibrated for the classes Dog, Speech, Car"):
         load_zero_shot(NAMES[::-1], teachers=DEMO, thresholds=tmp_path / "c.json")
+    with pytest.raises(ValueError, match='got "Car horn, honking", Dog \\(2\\)'):
+        read_zero_shot(tmp_path / "c.json").refuse_another("c.json", {}, ("Car horn, honking", "Dog"))
     table = json.loads((tmp_path / "c.json").read_text())
     for what, word, its in (
         ("teachers", "another teacher", {"teacher": "x"}),

@@ -79,7 +79,8 @@ def _add_header(root: Xml.Element, line: Timeline, beside: Path | None) -> None:
     if beside is not None and media.is_absolute():
         with suppress(ValueError):  # another drive on Windows
             relative = (Path(os.path.relpath(media.parent, beside.absolute())) / relative).as_posix()
-    address = {"MEDIA_URL": media.as_uri(), "MIME_TYPE": kind, "RELATIVE_MEDIA_URL": relative}
+    placed = media if media.is_absolute() else (beside or Path()).absolute() / media  # of a clip without a known file
+    address = {"MEDIA_URL": placed.as_uri(), "MIME_TYPE": kind, "RELATIVE_MEDIA_URL": relative}
     Xml.SubElement(header, "MEDIA_DESCRIPTOR", address)
     if line.caveat:
         Xml.SubElement(header, "PROPERTY", {"NAME": "note"}).text = line.caveat
