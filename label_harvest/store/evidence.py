@@ -11,7 +11,7 @@ from typing import cast
 import numpy as np
 
 from ..media.clip import ClipMedia
-from ..teachers.own import asked, check_shapes, own_file
+from ..teachers.own import asked, check_repeats, check_shapes, own_file
 from ..teachers.teacher import Evidence, StagedTeacher, Teacher, needs_of
 from .plan import UNREAD, ShardPlan
 from .shards import ShardRow, clip_slices, num_rows, row_of, rows_of_clips
@@ -139,6 +139,8 @@ class TeacherInput:
     """As the teacher prepared it, or the clips themselves."""
     num_clips: int
     """Clips of the whole batch."""
+    first: ClipMedia | None = None
+    """The first of the clips as it was decoded, for a teacher of one's own."""
 
 
 def prepare_batch(teachers: Sequence[Teacher], clips: Sequence[ReadClip]) -> list[TeacherInput]:
@@ -159,7 +161,8 @@ def prepare_batch(teachers: Sequence[Teacher], clips: Sequence[ReadClip]) -> lis
         looks = needs != ("waveform",)
         present = [media.frames_present if looks else None for media in chosen]
         segments = [media.grid.num_segments for media in chosen]
-        inputs.append(TeacherInput(places, clip_ids, segments, present, prepared, len(clips)))
+        first = chosen[0] if chosen and own_file(teacher) else None
+        inputs.append(TeacherInput(places, clip_ids, segments, present, prepared, len(clips), first))
     return inputs
 
 
@@ -194,6 +197,8 @@ def _judge(teacher: Teacher, given: TeacherInput) -> list[Evidence]:
     else:
         answers = asked(teacher, teacher.encode_many, cast(list[ClipMedia], given.prepared), given.clip_ids)
     check_shapes(teacher, given.clip_ids, given.segments, answers)
+    if given.first is not None:
+        check_repeats(teacher, given.clip_ids[0], given.first)
     return answers
 
 

@@ -8,9 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from typing import Any, TypeVar
+from weakref import WeakSet
+
+import numpy as np
 
 from ..media.clip import ClipMedia
-from .teacher import NEEDS, Evidence, Teacher, needs_of
+from .teacher import NEEDS, Evidence, StagedTeacher, Teacher, needs_of
 
 T = TypeVar("T")
 _SHOWN = 5
@@ -158,7 +161,8 @@ def check_shapes(
         answers: Of each.
 
     Raises:
-        TeacherFaultError: There are other answers than clips, or a similarity is not [segments, classes].
+        TeacherFaultError: There are other answers than clips, a similarity is not [segments, classes], or no cosine
+            though the logit scale is none of logits.
     """
     file = own_file(teacher)
     if file is None:
@@ -173,7 +177,8 @@ def check_shapes(
             f"{file}: the {teacher.role} teacher must answer once for each of {len(clip_ids)} clips "
             f"({', '.join(clip_ids[:_SHOWN])}), got {len(answers)} answers"
         )
-    prompts = teacher.identity().get("prompts")
+    identity = teacher.identity()
+    prompts, as_they_are = identity.get("prompts"), (identity.get("logit_scale"), identity.get("logit_bias")) == (1, 0)
     for clip_id, count, answer in zip(clip_ids, segments, answers, strict=True):
         if answer.similarity is not None and prompts is None:
             raise TeacherFaultError(
@@ -187,3 +192,61 @@ def check_shapes(
                     f"{file}: similarity of the {teacher.role} teacher must be [segments, classes] {wanted}, got "
                     f"{got} for the clip {clip_id}"
                 )
+            largest = float(np.abs(answer.similarity).max(initial=0))
+            if largest > 1 + _COSINE_ROUNDING and not as_they_are:  # NaN is said by whom the store asks
+                raise TeacherFaultError(
+                    f"{file}: similarity of the {teacher.role} teacher must be cosines in [-1, 1], got up to "
+                    f"{largest:.4g} for the clip {clip_id}; leave the scale to `logit_scale` and `logit_bias` of its "
+                    "`identity`, or, where it answers logits, say 1 and 0 there"
+                )
+
+
+def check_repeats(teacher: Teacher, clip_id: str, clip: ClipMedia) -> None:
+    """Refuse a teacher of one's own that answers otherwise when it is asked again, once for each class of teachers.
+
+    Args:
+        teacher: Who is asked, twice.
+        clip_id: Of its first clip.
+        clip: Its first clip.
+
+    Raises:
+        TeacherFaultError: The second answer is another, beyond rounding; names the file and the array.
+    """
+    file = own_file(teacher)
+    if file is None or type(teacher) in _ASKED_TWICE:
+        return
+    _ASKED_TWICE.add(type(teacher))
+    first, second = (_arrays(_alone(teacher, clip_id, clip)) for _ in range(2))
+    for name, one in first.items():
+        other = second.get(name)
+        if other is None or one.shape != other.shape:
+            far = "is of another shape or absent"
+        elif not np.allclose(one, other, rtol=_REPEATS_WITHIN, atol=_REPEATS_WITHIN, equal_nan=True):
+            far = f"differs by up to {np.nanmax(np.abs(one.astype(np.float64) - other)):.3g}"
+        else:
+            continue
+        raise TeacherFaultError(
+            f"{file}: the {teacher.role} teacher answers otherwise when it is asked again about the clip {clip_id} "
+            f"({name} {far}), so clips that are read again, and shares of a harvest, would not fit together; take out "
+            "what is random or remembered from clip to clip, such as dropout (`network.eval()`)"
+        )
+
+
+_COSINE_ROUNDING = 0.01
+"""A cosine of bfloat16 may be so much above 1."""
+_REPEATS_WITHIN = 1e-3
+"""Networks on a GPU add in no fixed order, and answer within less than this."""
+_ASKED_TWICE: WeakSet[type] = WeakSet()
+"""Teachers of one's own that this process has asked twice."""
+
+
+def _alone(teacher: Teacher, clip_id: str, clip: ClipMedia) -> Evidence:
+    """What a teacher says of one clip by itself."""
+    if not isinstance(teacher, StagedTeacher):
+        return asked(teacher, teacher.encode_many, [clip], [clip_id])[0]
+    prepared = asked(teacher, teacher.prepare_many, [clip], [clip_id])
+    return asked(teacher, teacher.judge_many, prepared, [clip_id], by_clip=False)[0]
+
+
+def _arrays(answer: Evidence) -> dict[str, np.ndarray]:
+    return {**answer.features, **({} if answer.similarity is None else {"similarity": answer.similarity})}

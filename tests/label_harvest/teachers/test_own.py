@@ -127,6 +127,47 @@ def test_what_a_teacher_answers_otherwise_is_named_with_its_file(tmp_path, answe
         judge_batch(teachers, prepare_batch(teachers, [(SimpleNamespace(clip_id="a"), media)]))
 
 
+SEEN = "[Evidence({{}}, np.full((10, 1), {level}, np.float32)) for clip in clips]"
+
+
+def _seen(teacher, num_clips=2):
+    grid = SimpleNamespace(num_segments=10)
+    media = SimpleNamespace(frames=np.zeros((10, 1, 1, 3)), grid=grid, frames_present=None)
+    clips = [(SimpleNamespace(clip_id=f"clip-{n}"), media) for n in range(num_clips)]
+    return judge_batch([teacher], prepare_batch([teacher], clips))["visual"]
+
+
+@pytest.mark.parametrize(
+    ("level", "message"),
+    [
+        (
+            "30.0",
+            r"bright.py: similarity of the visual teacher must be cosines in \[-1, 1\], got up to 30 for the clip",
+        ),
+        ("np.nan", r"bright.py: similarity of the visual teacher must be finite .* for the clip clip-0; mend it"),
+        (
+            "np.random.rand()",
+            r"teacher answers otherwise .* about the clip clip-0 \(similarity differs by",
+        ),
+    ],
+)
+def test_logits_nan_and_what_chance_says_are_refused_at_the_first_clip(tmp_path, level, message):
+    teacher = _bright(tmp_path, answer=SEEN.format(level=level))
+    with pytest.raises(ValueError, match=message) as said:
+        _seen(teacher)
+    assert str(said.value).startswith(f"{tmp_path / 'bright.py'}: ")
+
+
+def test_cosines_and_logits_that_say_so_are_taken_and_the_first_clip_is_asked_about_twice_more(tmp_path):
+    logits = _bright(tmp_path, identity=JUDGED.replace("10.0", "1"), answer=SEEN.format(level="30.0"))
+    assert len(_seen(logits)) == 2
+    counted = _bright(tmp_path, answer="self.asked.append(len(clips)) or " + SEEN.format(level="1.004"))
+    counted.asked = []
+    for _ in range(2):
+        assert _seen(counted)[1].similarity.shape == (10, 1)
+    assert counted.asked == [2, 1, 1, 2]
+
+
 def test_a_member_that_is_asked_for_anywhere_is_said_with_the_file_of_its_class(tmp_path):
     with pytest.raises(AttributeError) as said:
         _ = _bright(tmp_path).caption_embeddings
