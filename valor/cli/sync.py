@@ -99,7 +99,8 @@ def _fit(cli: argparse.Namespace, media: "list[MediaInput]") -> int:
     card = result.run.card
     say(f"{result.files:,} media; of offsets kept apart {100 * card.right:.0f} % found to 0.1 s; wrote {cli.out}")
     if not card.learned:
-        say(f"{cli.out} has learned nothing, and will say of no file that its sound is off: take more media")
+        chance = f"chance finds {100 * card.chance:.0f} %"
+        say(f"{cli.out} has learned nothing ({chance}), and will say of no file that its sound is off: take more media")
     return FAILURES_LISTED if wrong or result.problems else DONE
 
 

@@ -28,6 +28,9 @@ from valor.training.checkpoint import Progress, read_resume_point, read_tensors,
 
 from .measure import (
     CORRELATIONS,
+    DRAWS,
+    FILMS,
+    KEPT,
     RUN,
     Peak,
     SyncCard,
@@ -47,13 +50,9 @@ _LOG = logging.getLogger(__name__)
 PIECES, LAST, LOCK = "pieces", "last.safetensors", "lock"
 LEAST_FILES = 10
 """Media with sound and picture below which nothing is trained: there is nothing to tell them from."""
-KEPT = 5
-"""One of so many files is kept for the confidence."""
-DRAWS = 12
-"""Offsets at which the pieces that are kept are judged, each with its own sound and with that of another."""
-LENGTHS, FILMS = (1, 2, 4, 8, 16), 200
-"""Windows of the films that are made of such pieces, as far as there are so many, and films of each length at most:
-what is sure of one window is not of sixteen."""
+LENGTHS = (1, 2, 4, 8, 16)
+"""Windows of the films that are made of such pieces, as far as there are so many: what is sure of one window is not of
+sixteen."""
 CLIPPED = 1.0
 """Norm that gradients are cut to."""
 

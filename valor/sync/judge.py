@@ -107,7 +107,7 @@ def verdict_of(path: Path, steps: Steps, run: SyncRun, options: JudgeOptions) ->
 
 def _said(path: Path, peak: Peak, run: SyncRun, options: JudgeOptions) -> Verdict:
     confidence = round(run.confidence(peak), 4)
-    if confidence < options.sure:
+    if confidence < options.sure or (not run.card.learned and options.sure > 0):
         note = "nothing in it ties sound to picture" if run.card.learned else "its run has learned nothing of offsets"
         return Verdict(path=path, verdict=CANNOT_SAY, confidence=confidence, note=note)
     verdict = OFF if abs(peak.offset) > options.tolerance else IN_STEP

@@ -16,11 +16,18 @@ from valor.parsers.sync import SPECTRA_A_STEP, ShiftHead, correlations
 from valor.training.checkpoint import read_tensors, write_tensors
 
 from .media import Steps
-from .options import LEAST_SECONDS, STEP
+from .options import FOUND, LEAST_SECONDS, STEP
 
 RUN = "sync.safetensors"
 """Name in the folder of a run."""
 KIND = "synchronisation"
+KEPT = 5
+"""One of so many files is kept for the confidence."""
+DRAWS, FILMS = 12, 200
+"""Offsets at which the pieces that are kept are judged, each with its own sound and with that of another, and films
+that are made of them of each length at most."""
+LEAST_SPREADS = 3.0
+"""A run has learned something where the share it finds lies so many standard deviations above chance."""
 BESIDE = 2
 """Shifts to either side of the best that belong to its peak."""
 UNTIED = 0.5
@@ -50,9 +57,19 @@ class SyncCard:
     """Seconds of a step."""
 
     @property
+    def chance(self) -> float:
+        """Share of offsets that would be found by guessing."""
+        return FOUND / self.reach
+
+    @property
     def learned(self) -> bool:
-        """Whether anything of a peak tells right offsets from wrong ones: of a run of too few media nothing does."""
-        return any(weight > 0 for weight in self.weights[1:3])
+        """Whether offsets were found by more than chance, and anything of a peak tells right ones from wrong ones.
+
+        Weights alone do not say it: of a run of too few media some come out above 0 by accident.
+        """
+        judged = min(FILMS, DRAWS * max(1, self.files // KEPT))  # at least; of a file there may be several pieces
+        spread = math.sqrt(self.chance * (1 - self.chance) / judged)
+        return self.right > self.chance + LEAST_SPREADS * spread and any(weight > 0 for weight in self.weights[1:3])
 
 
 @dataclass(frozen=True)
