@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.helpers.toy import write_toy_world
 from tests.helpers.typed import typed
+from valor.data.parse_file import OF_DRAWINGS
 from valor.viewer.corrections import Corrections
 from valor.viewer.sources import SourceOptions, read_document
 
@@ -60,6 +61,8 @@ def test_every_command_of_the_page_runs(tmp_path, monkeypatch):
         words = as_without_weights(words)
         done = typed(*words, *(SHORT if words[0] == "train" else ()))
         assert done.code == 0, (line, done)
+        if words[0] in ("harvest", "search", "train", "parse"):
+            assert OF_DRAWINGS in done.out, line
         if words[0] == "train":
             shutil.copytree(tmp_path / "runs/yard", tmp_path / "demo/runs/valor/seed-0")
         if words == ["view", "parses"]:

@@ -8,12 +8,14 @@ from typing import Any
 
 from valor.data.datasets.dataset import dataset_of
 from valor.data.datasets.to_harvest import grid_of, read_any_manifest, vocabulary_of
+from valor.data.provenance import by_drawings
 from valor.data.vocabulary import EventClass, class_names
 from valor.label_harvest.harvest import RETRIED, HarvestOptions, HarvestReport, harvest, read_retry
 from valor.label_harvest.inputs import HarvestPlan, KnownStore, check_inputs, gigabytes, plan_harvest
 from valor.label_harvest.media.clip import CLIP, LENGTHS, WHOLE
 from valor.label_harvest.media.decoders import DECODERS, check_decoder
 from valor.label_harvest.media.process import STARVED, DecodeLimits
+from valor.label_harvest.places.place import Place
 from valor.label_harvest.ray_engine import RayEngine, RayOptions
 from valor.label_harvest.store.share import read_share
 from valor.label_harvest.store.videos import roots_of
@@ -174,6 +176,7 @@ def run(cli: argparse.Namespace) -> int:
         _say_allowance(plan, cli.allow_failures)
         _say_weights(weights, cli.flags)
         _say_labels(known, classes)
+        _say_caveat(known, data)
         if plan.lacking:
             raise ValueError(
                 f"{cli.store}: {gigabytes(plan.lacking)} more than are free would be written; make room, give another "
@@ -194,7 +197,14 @@ def run(cli: argparse.Namespace) -> int:
     if failures and cli.allow_failures != "0":
         named = "" if not cli.quiet else f"{failures:,} clips failed, listed in {report.folder / 'failures.csv'}: "
         say(f"{named}{'no ' if failures <= most else ''}more than --allow-failures {cli.allow_failures} ({most:,})")
+    _say_caveat(known, data)
     return FAILURES_LISTED if failures > most else DONE
+
+
+def _say_caveat(known: KnownStore, data: Place) -> None:
+    """Say what keeps anybody from believing these teachers."""
+    for note in by_drawings(known.teachers.values(), data):
+        say(f"note: {note}")
 
 
 def _on_device(cli: argparse.Namespace, options: HarvestOptions) -> HarvestOptions:

@@ -159,6 +159,8 @@ def _search(cli: argparse.Namespace, store: Place, text: str | None) -> int:
     write_or_print(layouts_of(_sheet(result), result.to_dict()), cli)
     how = "" if result.compared == result.seconds else f", {result.compared:,} of them compared"
     print_note(f"in {result.seconds:,} seconds of {result.clips:,} clips{how}", cli)
+    for note in result.notes:
+        print_note(f"note: {note}", cli)
     if result.is_poor:
         print_note(
             f"the best stands {result.standing:.1f} above captions of nothing in particular, no higher than words of "
@@ -237,6 +239,7 @@ def _write_page(cli: argparse.Namespace, result: "SearchResult") -> None:
         for one, height in zip(result.found, result.standings, strict=True)
     ]
     facts = f"{len(cards)} stretches, the best of {result.seconds:,} seconds of {result.clips:,} clips"
+    facts = "; ".join((facts, *result.notes))
     for note in write_found_page(cli.html, result.said, facts, cards, cli.videos, embed=cli.embed):
         say(f"note: {typed_words(note, cli.flags)}", file=sys.stderr)
     say(f"wrote {cli.html}")

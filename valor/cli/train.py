@@ -1,12 +1,13 @@
 """`valor train`."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from valor.data.datasets.dataset import dataset_of
+from valor.data.provenance import by_drawings
 from valor.experiments.options import PUBLISHED_AS
 from valor.training.methods.methods import METHODS
 from valor.training.options import TRACKERS, TrainOptions
@@ -139,7 +140,17 @@ def run(cli: argparse.Namespace) -> int:
     _say_scores(results)
     if results and (words := results[0].provenance.in_words):
         say(f"\nscored on {words}")
+    for note in by_drawings(_teachers(results), cli.data):
+        say(f"note: {note}")
     return DONE
+
+
+def _teachers(results: "Sequence[SeedResult]") -> list[Mapping[str, Any]]:
+    """Identities of the teachers whose features and labels a run learned from."""
+    sources = results[0].provenance.sources if results else {}
+    features = [stream.get("teacher") for stream in sources.get("features", {}).values()]
+    labels = (sources.get("labels") or {}).get("teachers", {}).values()
+    return [one for one in (*features, *labels) if one]
 
 
 def _say_scores(results: "Sequence[SeedResult]") -> None:

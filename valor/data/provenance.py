@@ -14,7 +14,7 @@ Three things take meaning from a score, and whatever is made from them says so f
 are behind a run. They are there for somebody who asks, and are not read again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ from valor.label_harvest.strict_json import as_list, as_text
 
 from .features.feature_options import AVE_KINDS, UNAV_KINDS, FeatureOptions, evidence_in
 from .label_file import FILE_NAME, read_label_facts
-from .tables import OWN_WORLD, Split
+from .parse_file import OF_DRAWINGS
+from .tables import OWN_WORLD, WORLD_FILE, Split
 
 MARK = "SIMULATED"
 """What everything made from simulated features is called by."""
@@ -43,6 +44,9 @@ CHANGED = "own_files_changed"
 
 EXPORTED_KINDS = {"clap", "clip"}
 """Published feature kinds that `valor labels --export npy` writes, with its `labels.json` beside them."""
+
+_OF_THE_DEMO = {"demo-audio", "demo-visual", "demo-fused"}
+"""Teachers that know drawings alone."""
 
 _PACKED_FACTS = ("dtype", "exact", "source", "sha256")
 
@@ -117,6 +121,18 @@ def told_by(record: Mapping[str, Any]) -> Provenance:
         own_files_changed=tuple(as_text(name, CHANGED) for name in as_list(record.get(CHANGED, []), CHANGED)),
         sources=held if held is not record else {},
     )
+
+
+def by_drawings(identities: Iterable[Mapping[str, Any]], data: Place | None = None) -> tuple[str, ...]:
+    """The note of what teachers say that know the demo's drawings alone; none of other teachers.
+
+    Args:
+        identities: Of the teachers; adapters name the tower they are in behind a colon.
+        data: The data folder of the clips, where there is one: the demo's own needs no such note.
+    """
+    names = {part for identity in identities for part in str(identity.get("teacher", "")).split(":")}
+    own = isinstance(data, Path) and (data / WORLD_FILE).is_file()
+    return (OF_DRAWINGS,) if names & _OF_THE_DEMO and not own else ()
 
 
 def of_folder(data: Path) -> Provenance:

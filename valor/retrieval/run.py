@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from valor.data.provenance import by_drawings
 from valor.data.shown import frame_html
 from valor.eval.events import MODALITIES, FloatArray
 from valor.label_harvest.decoys import DECOYS
@@ -46,6 +47,9 @@ class SearchResult:
     """Seconds that were scored; fewer than there are where an index named candidates."""
     standings: tuple[float | None, ...] = ()
     """How high each stretch stands among captions of nothing in particular (`valor.retrieval.search`), of words."""
+
+    notes: tuple[str, ...] = ()
+    """What a reader should know, such as teachers that know drawings alone."""
 
     @property
     def standing(self) -> float | None:
@@ -94,6 +98,7 @@ class SearchResult:
         ]
         facts: dict[str, Any] = {"seconds": self.seconds, "clips": self.clips, "compared": self.compared}
         facts["standing"] = None if self.standing is None else round(self.standing, 4)
+        facts["notes"] = list(self.notes)
         return {"query": self.said, "in": list(self.modalities), **facts, "found": rows}
 
 
@@ -137,6 +142,7 @@ def search_store(store: Place, options: SearchOptions) -> SearchResult:
         segment_seconds=whole.segment_seconds,
         compared=len(near),
         standings=standings(query, whole.spreads, found),
+        notes=by_drawings(manifest["teachers"].values(), folder.parent.parent if isinstance(folder, Path) else None),
     )
 
 

@@ -20,8 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from valor.data.parse_file import OF_DRAWINGS, Parse
+from valor.data.parse_file import Parse
 from valor.data.parsed_media import MediaInfo, modified_at
+from valor.data.provenance import by_drawings
 from valor.eval.decide import gate_probs
 from valor.eval.events import MODALITIES
 from valor.label_harvest.disk import file_sha256
@@ -53,8 +54,6 @@ _LOG = logging.getLogger(__name__)
 
 BATCH_PIXELS = 24_000_000
 """Pixels of all frames of a batch, more only where one window has more; a float frame takes 12 bytes for each."""
-_OF_THE_DEMO = {"demo-audio", "demo-visual", "demo-fused"}
-"""Teachers that know drawings alone; adapters name the tower they are in behind a colon."""
 CUT_OFF_SECONDS = 2.0
 """A file that ends so much earlier than its header says is called cut off."""
 
@@ -345,8 +344,7 @@ def _media_info(survey: MediaSurvey, kept: KeptFolder | None = None, *, hashed: 
 
 def caveats(system: ParsingSystem) -> tuple[str, ...]:
     """What is to be said of everything the system parses."""
-    names = {part for teacher in system.teachers for part in str(teacher.identity().get("teacher", "")).split(":")}
-    return (OF_DRAWINGS,) if names & _OF_THE_DEMO else ()
+    return by_drawings(teacher.identity() for teacher in system.teachers)
 
 
 def _notes(survey: MediaSurvey, found: Sequence[str]) -> tuple[str, ...]:

@@ -11,6 +11,8 @@ from tests.helpers.toy_harvest import digests
 from tests.helpers.typed import typed
 from valor import teachers as harvest_teachers
 from valor.cli import harvest as command
+from valor.data.parse_file import OF_DRAWINGS
+from valor.data.tables import WORLD_FILE
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.label_harvest.harvest import HarvestOptions, HarvestReport
 from valor.label_harvest.media import decode_pool, decoders
@@ -35,6 +37,7 @@ def world(tmp_path, monkeypatch):
     write_toy_world(tmp_path / "videos", CLIPS[:4])
     rows = "\n".join(f"{clip}\t{class_names(LLP_CLASSES)[3]}" for clip in CLIPS)
     (tmp_path / "clips.csv").write_text(f"filename\tevent_labels\n{rows}\n")
+    (tmp_path / WORLD_FILE).write_text("{}")  # the demo's own data, of which its teachers know something
     given = ("--videos", tmp_path / "videos", "--visual", "demo-visual", "--audio", "demo-audio", "--shard-clips", "2")
     return ("harvest", tmp_path / "clips.csv", *given, "--store", tmp_path / "store")
 
@@ -51,6 +54,13 @@ def test_counts_failures_and_the_folder_are_said(world, tmp_path):
     assert re.search(r"[0-9.]+ clips/s, bound by (decode|host|network) \(\w+ \d+ %, \w+ \d+ %, \w+ \d+ %\)", done.err)
     assert "5 of 5 clips are cached already" in typed(*world).err
     assert typed(*world, "--quiet").err == ""
+
+
+def test_teachers_of_drawings_say_so_of_media_that_are_not_the_demos(world, tmp_path):
+    said = f"note: {OF_DRAWINGS}"
+    assert said not in typed(*world).out
+    (tmp_path / WORLD_FILE).unlink()
+    assert typed(*world).out.splitlines()[-1] == typed(*world, "--plan").out.splitlines()[-1] == said
 
 
 def test_many_failures_are_left_to_the_file(world, monkeypatch):

@@ -11,6 +11,8 @@ from tests.helpers.toy_parse import write_film
 from tests.helpers.toy_search import PLAIN_FAISS, SAID, world, write_searched_store, write_split
 from tests.helpers.toy_viewer import write_webm
 from tests.helpers.typed import typed
+from valor.data.parse_file import OF_DRAWINGS
+from valor.data.tables import WORLD_FILE
 from valor.retrieval.search import LEAST_STANDING
 
 PLANTED = {
@@ -23,6 +25,7 @@ PLANTED = {
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     root = tmp_path_factory.mktemp("search") / "store"
+    (root.parent / WORLD_FILE).write_text("{}")  # the demo's own data, of which its teachers know something
     write_searched_store(root, PLANTED)
     return root
 
@@ -44,6 +47,18 @@ def test_words_that_stand_no_higher_than_others_are_said_to(store, monkeypatch):
     assert held[0]["standing"] == standing and len({one["standing"] for one in held}) > 1
     monkeypatch.setattr("valor.retrieval.run.LEAST_STANDING", standing + 0.01)
     assert re.search(note, typed("search", store, "a dog barks").out)
+
+
+def test_teachers_of_drawings_say_so_of_stores_that_are_not_the_demos(store, tmp_path):
+    shutil.copytree(store, tmp_path / "mine" / "store")
+    done = typed("search", tmp_path / "mine" / "store", "a dog barks")
+    assert done.out.splitlines()[-1] == f"note: {OF_DRAWINGS}"
+    (tmp_path / "videos").mkdir()
+    write_webm(tmp_path / "videos" / "a.webm")
+    page = ("--html", tmp_path / "f.html", "--videos", tmp_path / "videos")
+    assert typed("search", tmp_path / "mine" / "store", "a dog barks", *page).code == 0
+    assert OF_DRAWINGS in (tmp_path / "f.html").read_text()
+    assert OF_DRAWINGS not in typed("search", store, "a dog barks").out
 
 
 def test_as_json_and_csv(store, tmp_path):
