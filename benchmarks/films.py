@@ -1,15 +1,16 @@
 """Windows that respect cuts: test clips of a demo run, six joined to a film, parsed with and without looking for cuts.
 
-    python -m benchmarks.films --demo demo [--films 32] [--start whole|second|anywhere] [--seeds 0,1,2]
+    python -m benchmarks.films --demo demo [--films 32] [--start whole|second|anywhere|ragged] [--seeds 0,1,2]
                                [--sounds own|other|alone] [--frames shared|window] [--runs FOLDER]
                                [--split test]
 
 `whole` begins each film with a whole clip, so that cuts lie at multiples of ten seconds; `second` leaves out the first
-0 to 9 seconds of it, `anywhere` any part. With `--sounds other` a film has the picture of its clips and the sound of
-those of the next film, so that both are unrelated; with `alone` it has no picture, and cuts are changes of the sound.
+0 to 9 seconds of it, `anywhere` any part; `ragged` leaves out up to a second at the end of every clip besides. With
+`--sounds other` a film has the picture of its clips and the sound of those of the next film, so that both are
+unrelated; with `alone` it has no picture, and cuts are changes of the sound.
 Films are lossless in time and otherwise good copies (H.264 at CRF 18, PCM). Printed are segment F of the fixed rule at
 0.5 over films, beside it what windows on the true cuts and the same clips alone score; cuts that were missed or found
-where none is; and CPU seconds. A segment at a cut has the truth of the shot that has more of it.
+where none is; and CPU seconds. A segment at a cut has the truth of the shot that its middle lies in.
 """
 
 import argparse
@@ -54,18 +55,27 @@ class Film:
     """Of the clips whose sound it has."""
     skipped: float
     """Seconds that the first clip lacks at its start."""
+    lengths: tuple[float, ...]
+    """Seconds of each clip, with what the first lacks."""
     picture: bool = True
 
     @property
+    def ends(self) -> np.ndarray:
+        """float [CLIPS], when each clip ends."""
+        return np.cumsum(self.lengths) - self.skipped
+
+    @property
     def cuts(self) -> list[float]:
-        return [SECONDS * number - self.skipped for number in range(1, CLIPS)]
+        return [float(end) for end in self.ends[:-1]]
 
     def spread(self, marks: np.ndarray) -> np.ndarray:
         """bool [segments of the film, M, C] of marks [N, T, M, C] of the clips."""
         tracks = [np.concatenate([marks[row] for row in rows])[:, m] for m, rows in enumerate((self.heard, self.rows))]
         joined = np.stack(tracks, axis=1)
-        segments = math.ceil(len(joined) - self.skipped - 0.1)
-        return joined[[min(int(segment + 0.5 + self.skipped), len(joined) - 1) for segment in range(segments)]]
+        middles = np.arange(math.ceil(self.ends[-1] - 0.1)) + 0.5
+        clips = np.minimum(np.searchsorted(self.ends, middles, "right"), CLIPS - 1)
+        seconds = (middles - self.ends[clips] + np.array(self.lengths)[clips]).astype(int)
+        return joined[clips * SECONDS + np.minimum(seconds, SECONDS - 1)]
 
 
 def main() -> None:
@@ -93,7 +103,8 @@ def main() -> None:
 
 
 STARTS = {"whole": lambda film, films: 0.0, "second": lambda film, films: float(film % SECONDS),
-          "anywhere": lambda film, films: round(8 * film * SECONDS / films) / 8}  # fmt: skip
+          "anywhere": lambda film, films: round(8 * film * SECONDS / films) / 8,
+          "ragged": lambda film, films: 8 * film // films + film % 8 / 8}  # fmt: skip
 """Seconds that are left out of a film, by its number and that of all films."""
 
 
@@ -108,15 +119,19 @@ def made(videos: Path, split: Split, folder: Path, count: int, start: str, sound
     def read(row: int) -> ClipMedia:
         return read_clip(media(videos, split.clip_ids[row]), grid=Grid(sample_rate=RATE), slots=True)
 
+    rate = Grid().frame_rate
     for film in range(count):
         rows = tuple((film * CLIPS + number) % len(split.clip_ids) for number in range(CLIPS))
         other = tuple(((film + 1) % count * CLIPS + number) % len(split.clip_ids) for number in range(CLIPS))
         heard = other if sounds == "other" else rows
-        frames = np.concatenate([slots for row in rows if (slots := read(row).slots) is not None])
-        sound = np.concatenate([wave for row in heard if (wave := read(row).waveform) is not None])
         skipped = STARTS[start](film, count)
-        films.append(Film(folder / f"{film:03d}.mkv", rows, heard, skipped, sounds != "alone"))
-        rate = Grid().frame_rate
+        lacks = [(5 * film + 3 * number) % rate / rate * (start == "ragged") for number in range(CLIPS)]
+        lengths = tuple(SECONDS - lack for lack in lacks)
+        films.append(Film(folder / f"{film:03d}.mkv", rows, heard, skipped, lengths, sounds != "alone"))
+        images = [(read(row).slots, round(of * rate)) for row, of in zip(rows, lengths, strict=True)]
+        frames = np.concatenate([slots[:count] for slots, count in images if slots is not None])
+        waves = [(read(row).waveform, round(of * RATE)) for row, of in zip(heard, lengths, strict=True)]
+        sound = np.concatenate([wave[:count] for wave, count in waves if wave is not None])
         shown = frames[round(skipped * rate) :] if films[-1].picture else None
         write(films[-1].path, shown, sound[round(skipped * RATE) :], rate)
     return films

@@ -29,8 +29,8 @@ from valor.demo.pictures.backgrounds import FRAME_HEIGHT, FRAME_WIDTH
 from valor.demo.world.render import World, boxes_at, build_world
 from valor.demo.world.schedule import ClipPlan
 from valor.label_harvest.media.clip import ClipMedia, Grid
+from valor.label_harvest.media.cuts import shots_of
 from valor.label_harvest.media.streams import DirectReader
-from valor.label_harvest.media.windows import Stretch
 from valor.label_harvest.store.manifest import media_id
 from valor.label_harvest.teachers.demo import TinyTeacher, Trunk, frame_pictures, shrink_frames
 from valor.label_harvest.teachers.where import CELLS, SIDE, PlaceMaps, shown_alone
@@ -118,10 +118,10 @@ def _path(world: World, plan: ClipPlan) -> Path:
 def hits_of(parses: Sequence[Parse], system: ParsingSystem, world: World, seed: int) -> tuple[list[Hit], int]:
     """What is said of parses, and how many of their events are not in the frame."""
     hits, absent, reader = list[Hit](), 0, DirectReader()
-    windows = (Stretch(0, system.grid.num_segments),)
+    shots = shots_of((), system.grid.num_segments, system.grid)
     for number, (plan, parse) in enumerate(zip(world.plans, parses, strict=True)):
         survey = reader.survey(_path(world, plan))
-        for place in with_where(parse, system, survey, windows, reader, shared=False).where or ():
+        for place in with_where(parse, system, survey, shots, reader, hop=1, shared=False).where or ():
             boxes = boxes_at(plan, seed, place.time)
             if place.class_name not in boxes:
                 absent += 1

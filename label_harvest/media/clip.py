@@ -65,6 +65,10 @@ def _check_positive(**counts: int) -> None:
             raise ValueError(f"{name} must be at least 1, got {count}; there is nothing to choose from")
 
 
+LEAST_SHARE = 0.1
+"""Share of a segment a stream must cover to be present in it."""
+LEAST_SHARE = 0.1
+"""Share of a segment a stream must cover to be present in it."""
 STATUSES = ("ok", "still", "cut", "silent", "short", "no_audio", "no_video", "undecodable", "timeout", "missing")
 """What can be said of a clip, mildest first; a clip with several troubles carries the last one that applies."""
 FAILURES = STATUSES[3:]

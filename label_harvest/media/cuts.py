@@ -8,7 +8,8 @@ change around it, so that a pan or a thing that moves is no cut. Frames an eight
 neighbours it was made for, so the least change is that of its plain detector. A cut is known to half a slot, and the
 pictures of a window keep that far from it.
 
-A cut seldom lies between two segments. The segment it falls in belongs to the shot that has more of it. Neighbours that
+A cut seldom lies between two segments of the film. Every shot has segments of its own, the first of which begins at the
+cut, and is judged on these; a segment of the film is what that of the shot is in which its middle lies. Neighbours that
 are both short are joined, as far as a window holds them: sound mostly goes on over quick cuts, and networks were
 trained on clips that have some. A short shot beside long ones stays alone, lest it be judged with what is none of it.
 """
@@ -19,12 +20,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from .changes import CHANGE_RULES, changes_in
-from .clip import EndsError, Grid
-from .holes import Span
+from .clip import LEAST_SHARE, EndsError, Grid
 from .streams import MediaReader
 from .survey import MediaSurvey
+
+FloatArray = npt.NDArray[np.float64]
 
 SHORT_SHARE = 0.5
 """Shots shorter than this share of a window are joined with short neighbours."""
@@ -39,43 +42,75 @@ CUT_RULES = (1, LEAST_CHANGE, _WIDTH, *CHANGE_RULES)
 
 @dataclass(frozen=True)
 class Shot:
-    """Segments from `start` up to, not including, `stop`, between two cuts."""
+    """Segments of the film from `start` up to, not including, `stop`, between two cuts, and those it is judged on."""
 
     start: int
     stop: int
-    seconds: Span = (-math.inf, math.inf)
-    """Between which a picture is one of this shot."""
+    own: range
+    """Its own segments, counted through all shots."""
+    begin: float = 0.0
+    """When the first of its own begins, in seconds from the start of the film."""
+    end: float = math.inf
+    """When the next shot begins."""
 
 
-def shots_of(cuts: Sequence[float], segments: int, grid: Grid) -> tuple[Shot, ...]:
+def shots_of(cuts: Sequence[float], segments: int, grid: Grid, seconds: float | None = None) -> tuple[Shot, ...]:
     """The shots of a film, one after the other, without a gap.
 
     Args:
         cuts: In seconds from the start of the film, ascending.
         segments: Of the film.
         grid: How long a segment and a window are.
+        seconds: Length of the film; None for that of its segments.
 
     >>> [(shot.start, shot.stop) for shot in shots_of([4.3, 12.6, 13.2], 20, Grid())]
     [(0, 4), (4, 13), (13, 20)]
     >>> [(shot.start, shot.stop) for shot in shots_of([3, 6, 9, 12, 13, 30, 31, 40], 50, Grid())]
     [(0, 9), (9, 13), (13, 30), (30, 31), (31, 40), (40, 50)]
-    >>> shots_of([4.3], 20, Grid())[1].seconds
-    (4.3625, inf)
+    >>> shots_of([4.3], 20, Grid())[1]
+    Shot(start=4, stop=20, own=range(4, 20), begin=4.3, end=inf)
+    >>> [shot.own for shot in shots_of([4.6, 14.4], 20, Grid())]
+    [range(0, 5), range(5, 15), range(15, 21)]
     """
-    margin = 0.5 / grid.frame_rate
     held: dict[int, list[float]] = {}  # cuts by the place between segments they fall on
     for cut in cuts:
-        if 0 < (place := round(cut / grid.segment_seconds)) < segments:
+        if 0 < (place := math.ceil(cut / grid.segment_seconds - 0.5)) < segments:
             held.setdefault(place, []).append(cut)
     all_edges, edges = [0, *sorted(held), segments], [0]
     for before, here, after in zip(all_edges, all_edges[1:], all_edges[2:], strict=False):
         both_short = max(here - before, after - here) < SHORT_SHARE * grid.num_segments
         if not both_short or after - edges[-1] > grid.num_segments:
             edges.append(here)
-    begins = [-math.inf, *(max(held[edge]) + margin for edge in edges[1:])]
-    ends = [*(min(held[edge]) - margin for edge in edges[1:]), math.inf]
-    stops = [*edges[1:], segments]
-    return tuple(Shot(*of) for of in zip(edges, stops, zip(begins, ends, strict=True), strict=True))
+    shots, film = list[Shot](), segments * grid.segment_seconds if seconds is None else seconds
+    for start, stop in zip(edges, [*edges[1:], segments], strict=True):
+        begin, end = max(held.get(start, [0.0])), min(held.get(stop, [math.inf]))
+        count = segments
+        if (start, stop) != (0, segments):
+            length = (min(end, film) - begin) / grid.segment_seconds
+            count = max(1, round(length) if stop < segments else math.ceil(length - LEAST_SHARE - 1e-9))
+        first = shots[-1].own.stop if shots else 0
+        shots.append(Shot(start, stop, range(first, first + count), begin, end))
+    return tuple(shots)
+
+
+def own_begins(shots: Sequence[Shot], grid: Grid) -> FloatArray:
+    """float64 [own segments of all shots], when each begins, in seconds from the start of the film."""
+    return np.concatenate([shot.begin + np.arange(len(shot.own)) * grid.segment_seconds for shot in shots])
+
+
+def own_of_film(shots: Sequence[Shot], grid: Grid) -> npt.NDArray[np.int64]:
+    """int64 [segments of the film], which of the own segments of its shot holds the middle of each, or is nearest.
+
+    >>> own_of_film(shots_of([9.4, 21.6], 30, Grid()), Grid()).tolist()[8:23]
+    [8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 20, 21]
+    """
+    return np.concatenate([
+        shot.own.start + np.clip(
+            np.floor(np.arange(shot.start, shot.stop) + 0.5 - shot.begin / grid.segment_seconds).astype(np.int64),
+            0, len(shot.own) - 1,
+        )
+        for shot in shots
+    ])  # fmt: skip
 
 
 def find_cuts(survey: MediaSurvey, grid: Grid, reader: MediaReader) -> tuple[float, ...]:

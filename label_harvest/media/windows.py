@@ -7,8 +7,9 @@ Conventions
   less than a tenth of a segment does not count.
 * Windows of T segments begin every `hop` segments; the last one ends with the last segment. Shorter media are one
   window, whose rest is padding: the last frame repeated, silence, and `valid` False.
-* Where cuts are given (cuts.py), every shot is a film of its own to these rules: windows begin at cuts and hold nothing
-  of what lies behind the next one.
+* Where cuts are given (cuts.py), every shot is a film of its own to these rules, on own segments, which are counted
+  through all shots: windows begin at cuts and hold nothing of what lies behind the next one. In a last segment that a
+  cut ends early, the sound before it is heard once more, backwards: with silence films score half a point less.
 * A window is read as `read_clip` reads a file cut there: T frames at the slots of the published rule, the waveform from
   its first sample on. Media of the length of the grid are one window, equal to what `read_clip` gives to the bit.
 * With `shared`, media longer than a window have one picture for each segment, whichever windows it lies in, so that a
@@ -27,16 +28,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .clip import ClipMedia, EndsError, Grid, MediaError, frame_indices
-from .cuts import Shot
+from .clip import LEAST_SHARE, ClipMedia, EndsError, Grid, MediaError, frame_indices
+from .cuts import FloatArray, Shot, own_begins, shots_of
 from .frames import slot_image
 from .holes import Span, left_of
 from .resample import sound_at
 from .streams import DirectReader, Lost, MediaReader
 from .survey import MediaSurvey
 
-LEAST_SHARE = 0.1
-"""Share of a segment a stream must cover to be present in it."""
 TILE_SECONDS = 10.0
 """Length of the clips whose pictures shared segments have, whatever the length of a window."""
 
@@ -46,13 +45,15 @@ class WindowPlace:
     """Where a window of a media file lies, and what there is in it."""
 
     start: int
-    """Its first segment, counted from the start of the media."""
+    """Its first segment, counted from the start of the media, or through the own segments of all shots."""
     present: np.ndarray
     """bool [T, M=2], in which segments there is sound, and a picture."""
     valid: np.ndarray
     """bool [T], False for padding after the end of short media."""
+    spans: np.ndarray
+    """float [valid segments, 2], when each begins and ends, in seconds from the start of the media; a cut ends it."""
     times: np.ndarray
-    """float [valid segments], when the picture of each is shown, in seconds from the start of the media."""
+    """float [valid segments], when the picture of each is shown."""
 
     @property
     def streams(self) -> tuple[bool, bool]:
@@ -103,31 +104,34 @@ def window_starts(segments: int, window: int, hop: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Stretch:
-    """What a window holds of a media file: segments from `start` up to, not including, `stop`."""
+    """What a window holds of a media file: own segments of a shot from `start` up to, not including, `stop`."""
 
     start: int
     stop: int
-    shot: Span = (-math.inf, math.inf)
-    """Seconds between which its pictures are taken, those of the shot it lies in."""
+    shot: Shot
+
+    def begin(self, grid: Grid) -> float:
+        """When it begins, in seconds from the start of the media."""
+        return self.shot.begin + (self.start - self.shot.own.start) * grid.segment_seconds
 
 
-def stretches(segments: int, grid: Grid, hop: int, shots: Sequence[Shot] = ()) -> tuple[Stretch, ...]:
-    """The windows over a media file of so many segments, shot by shot; without shots it is one.
+def stretches(grid: Grid, hop: int, shots: Sequence[Shot]) -> tuple[Stretch, ...]:
+    """The windows over a media file, shot by shot.
 
     Raises:
         ValueError: The hop leaves gaps or does not move.
 
-    >>> [(window.start, window.stop) for window in stretches(23, Grid(), 5)]
+    >>> [(window.start, window.stop) for window in stretches(Grid(), 5, [Shot(0, 23, range(23))])]
     [(0, 10), (5, 15), (10, 20), (13, 23)]
-    >>> shots = [Shot(0, 4, (0.0, 3.9)), Shot(4, 16, (4.1, 16.0))]
-    >>> [(window.start, window.stop) for window in stretches(16, Grid(), 5, shots)]
-    [(0, 4), (4, 14), (6, 16)]
+    >>> shots = [Shot(0, 4, range(4)), Shot(4, 16, range(4, 16), 3.9)]
+    >>> [(window.start, window.stop, window.begin(Grid())) for window in stretches(Grid(), 5, shots)]
+    [(0, 4, 0.0), (4, 14, 3.9), (6, 16, 5.9)]
     """
     window = grid.num_segments
     return tuple(
-        Stretch(shot.start + first, min(shot.start + first + window, shot.stop), shot.seconds)
-        for shot in shots or [Shot(0, segments)]
-        for first in window_starts(shot.stop - shot.start, window, hop)
+        Stretch(shot.own.start + first, min(shot.own.start + first + window, shot.own.stop), shot)
+        for shot in shots
+        for first in window_starts(len(shot.own), window, hop)
     )
 
 
@@ -157,14 +161,14 @@ def read_windows(
         ValueError: The hop leaves gaps or does not move.
     """
     reader = reader or DirectReader()
-    segments = segments_of(survey, grid)
-    windows = stretches(segments, grid, hop, shots)
+    shots = shots or shots_of((), segments_of(survey, grid), grid)
+    windows, begins = stretches(grid, hop, shots), own_begins(shots, grid)
     lead = survey.lead  # what is heard at the end of a stretch is as much late
     ends = tuple(None if end is None else end - lead for end in (survey.audio_seconds, survey.video_seconds))
     holes = tuple(tuple((start - lead, end) for start, end in of) for of in (survey.audio_holes, survey.video_holes))
     streams = ((survey.audio_start, ends[0], holes[0]), (survey.video_start, ends[1], holes[1]))
-    present = np.stack([_covered(start, end, holes, segments, grid) for start, end, holes in streams], axis=1)
-    found = _Found(present, grid)
+    present = np.stack([_covered(start, end, holes, begins, grid) for start, end, holes in streams], axis=1)
+    found = _Found(present, begins, grid)
     pictures = _picture_windows(reader, survey, grid, windows, found, slots=slots, shared=shared)
     waveforms = _sound_windows(reader, survey, grid, windows, found)
     for window, picture, waveform in zip(windows, pictures, waveforms, strict=True):
@@ -182,14 +186,16 @@ def placed(survey: MediaSurvey, grid: Grid, window: Stretch, present: np.ndarray
         survey: Of the file.
         grid: T segments of a window, and the rates.
         window: From `stretches`.
-        present: bool [segments, M=2], of the whole media.
+        present: bool [own segments of all shots, M=2].
         shared: See `read_windows`.
     """
     here = present[window.start : window.stop]
     padding = grid.num_segments - len(here)
     valid = np.arange(grid.num_segments) < len(here)
+    begins = window.begin(grid) + np.arange(len(here)) * grid.segment_seconds
+    spans = np.stack([begins, np.minimum(begins + grid.segment_seconds, window.shot.end)], axis=1)
     times = _picture_times(survey, grid, window, len(present), shared=shared)
-    return WindowPlace(window.start, np.pad(here, ((0, padding), (0, 0))), valid, times)
+    return WindowPlace(window.start, np.pad(here, ((0, padding), (0, 0))), valid, spans, times)
 
 
 def lost_notes(lost: Lost) -> list[str]:
@@ -208,21 +214,22 @@ class _Found:
 
     present: np.ndarray
     """bool [segments, M=2]."""
+    starts: FloatArray
+    """float64 [segments], when each begins."""
     grid: Grid
     notes: list[str] = field(default_factory=list)
 
     def begins(self, modality: int, begin: float) -> None:
         """A stream begins here, in seconds from the start of the clock, since what comes before does not decode."""
         if begin > self.grid.tolerance_seconds:
-            ends = np.arange(1, len(self.present) + 1) * self.grid.segment_seconds
+            ends = self.starts + self.grid.segment_seconds
             self.present[:-1, modality] &= (ends - begin >= LEAST_SHARE * self.grid.segment_seconds)[:-1]
 
     def ends(self, modality: int, end: float, note: str, *, steps: bool = False) -> None:
         """A stream ends here, in seconds from the start of the clock; with `steps` the note says which segment ends."""
         seconds = self.grid.segment_seconds
-        starts = np.arange(len(self.present)) * seconds
-        self.present[1:, modality] &= (end - starts >= LEAST_SHARE * seconds)[1:]
-        first = next((start for start in starts[1:] if end - start < LEAST_SHARE * seconds), end)
+        self.present[1:, modality] &= (end - self.starts >= LEAST_SHARE * seconds)[1:]
+        first = next((start for start in self.starts[1:] if end - start < LEAST_SHARE * seconds), end)
         if steps and f"{first:.1f}" != f"{end:.1f}":
             note += f"; segments last {seconds:g} s, and those from {first:g} s on count as without picture"
         self.notes.append(note)
@@ -248,24 +255,22 @@ def _why_it_ends(survey: MediaSurvey, end: float, grid: Grid) -> str:
     )
 
 
-def _covered(start: float, end: float | None, holes: Sequence[Span], segments: int, grid: Grid) -> np.ndarray:
+def _covered(start: float, end: float | None, holes: Sequence[Span], begins: FloatArray, grid: Grid) -> np.ndarray:
     """Whether a stream with this start, end and holes in seconds covers enough of each segment, bool [segments].
 
     However short a stream is, there is one segment at least.
     """
     if end is None:
-        return np.zeros(segments, bool)
+        return np.zeros(len(begins), bool)
     start = 0.0 if start <= grid.tolerance_seconds else start
-    edges = np.arange(segments + 1) * grid.segment_seconds
-    least = LEAST_SHARE * grid.segment_seconds
-    covered: np.ndarray = (end - edges[:-1] >= least) & (edges[1:] - start >= least)
-    for hole in holes:
-        first, last = (int(place / grid.segment_seconds) for place in hole)
-        for segment in range(first, min(last + 1, segments)):
-            whole = (max(start, edges[segment]), min(end, edges[segment + 1]))
+    ends, least = begins + grid.segment_seconds, LEAST_SHARE * grid.segment_seconds
+    covered: np.ndarray = (end - begins >= least) & (ends - start >= least)
+    for first, last in holes:
+        for segment in np.flatnonzero((begins <= last) & (ends > first)):
+            whole = (max(start, begins[segment]), min(end, ends[segment]))
             covered[segment] &= left_of(whole, holes) >= least
     if not covered.any():
-        covered[min(int(start / grid.segment_seconds), segments - 1)] = True
+        covered[max(0, int(np.searchsorted(begins, start, "right")) - 1)] = True
     return covered
 
 
@@ -327,19 +332,21 @@ def _picture_times(
 ) -> np.ndarray:
     """Ascending times in seconds at which the pictures of a window are shown: of its segments, or of all slots."""
     num_slots = _num_slots(survey, grid, window, segments)
-    begin: float | np.ndarray = window.start * grid.segment_seconds
+    begin: float | np.ndarray = window.begin(grid)
     picks = frame_indices(num_slots, window.stop - window.start)
     if slots:
         picks = np.arange(max(num_slots, grid.num_slots))
     elif shared and segments > grid.num_segments:
         count = max(1, round(TILE_SECONDS / grid.segment_seconds))  # segments of such a clip
-        parts, places = np.divmod(np.arange(window.start, window.stop), count)
+        numbers = np.arange(window.start, window.stop) - window.shot.own.start + window.shot.start
+        parts, places = np.divmod(numbers, count)
         picks = frame_indices(max(1, round(count * grid.segment_seconds * grid.frame_rate)), count)[places]
-        begin = parts * count * grid.segment_seconds
+        begin += (parts * count - numbers[0]) * grid.segment_seconds
     times: np.ndarray = begin + (picks + 0.5) / grid.frame_rate
     if abs(survey.seconds - grid.seconds) > grid.tolerance_seconds:  # else equal to a clip to the bit
         times = times + survey.lead
-    within: np.ndarray = np.clip(times, *window.shot)
+    margin, shot = 0.5 / grid.frame_rate, window.shot  # a cut is known to half a slot
+    within: np.ndarray = np.clip(times, shot.begin + margin if shot.start else -math.inf, shot.end - margin)
     return within
 
 
@@ -368,7 +375,7 @@ def _sound_windows(
         if not found.has(0, window):
             yield None
             continue
-        begin = round(window.start * grid.segment_seconds * grid.sample_rate)
+        begin = round(window.begin(grid) * grid.sample_rate)
         held, first = _dropped(held, first, begin)
         wanted = grid.num_samples
         if window.stop < len(found.present):  # else all there is, up to the length of a window
@@ -385,8 +392,17 @@ def _sound_windows(
         if not found.has(0, window):
             yield None
             continue
-        sound = held[:wanted]
+        sound = _within(held[:wanted], window.shot.end * grid.sample_rate - begin)
         yield np.pad(sound, (0, grid.num_samples - len(sound)))
+
+
+def _within(sound: np.ndarray, left: float) -> np.ndarray:
+    """As many samples of one shot: what lies behind the cut, `left` samples on, is what lies before it, mirrored."""
+    if not 0 < left < len(sound):
+        return sound
+    left = round(left)
+    mirrored = sound[:left][::-1][: len(sound) - left]
+    return np.concatenate([sound[:left], np.resize(mirrored, len(sound) - left)])
 
 
 def _named(survey: MediaSurvey, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:

@@ -65,7 +65,7 @@ def toy_footage(folder: Path, system: DecoySystem, clips: int = 8, *, present: f
         merged = np.zeros((10, 2, system.columns), np.float32)
         merged[:, :, : true.shape[-1]] = rng.normal(-0.2, 0.2, true.shape) + present * true
         merged[:, :, true.shape[-1] :] = summarised(rng.normal(-0.2, 0.2, (20, 30))).reshape(10, 2, -1)
-        settled = system.settle(merged, (Shot(0, 10),))
+        settled = system.settle(merged, (Shot(0, 10, range(10)),))
         media = MediaInfo(
             name=f"clip{clip}.mp4", path=f"/films/clip{clip}.mp4", duration=10, has_audio=True, has_visual=True
         )

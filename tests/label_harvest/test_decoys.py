@@ -21,7 +21,7 @@ from valor.label_harvest.decoys import (
 from valor.label_harvest.drawn import HEIGHT, WIDTH, drawn_clips
 from valor.label_harvest.media.cuts import Shot
 
-ONE = (Shot(0, 12),)
+ONE = (Shot(0, 12, range(12)),)
 
 
 def _said(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -79,7 +79,7 @@ def test_others_and_decoys_of_a_second_compete_with_a_class():
 
 def test_a_shot_lends_its_seconds_what_its_best_one_says_and_no_other_shot_does():
     classes, decoys = _said()
-    joined, apart = _found(classes, decoys), _found(classes, decoys, (Shot(0, 8), Shot(8, 12)))
+    joined, apart = _found(classes, decoys), _found(classes, decoys, (Shot(0, 8, range(8)), Shot(8, 12, range(8, 12))))
     assert np.array_equal(joined[4:8, 0], apart[4:8, 0]) and (joined[8:12, 0] > apart[8:12, 0] + 0.5).all()
     classes[5, 0] = 50
     assert _found(classes, decoys)[9, 0] < (1 + PEAK) / 2  # what is beyond doubt lends no more than PEAK
@@ -87,7 +87,7 @@ def test_a_shot_lends_its_seconds_what_its_best_one_says_and_no_other_shot_does(
 
 def test_absent_seconds_stay_absent_and_say_nothing_to_others():
     classes, decoys = _said()
-    before = _found(classes[:9], decoys[:9], (Shot(0, 9),))
+    before = _found(classes[:9], decoys[:9], (Shot(0, 9, range(9)),))
     classes[9:], decoys[9:] = np.nan, np.nan
     found = _found(classes, decoys)
     assert np.isnan(found[9:]).all() and np.allclose(found[:9], before)

@@ -65,7 +65,7 @@ class Gatherer:
             return True
         segments, wholes = self._segments.get(teacher.role), self._wholes.get(teacher.role)
         known = segments is None or all(segments.has(key) for key in _segment_keys(teacher, place, self._grid))
-        return known and (wholes is None or wholes.has(_whole_key(teacher, place)))
+        return known and (wholes is None or wholes.has(_whole_key(teacher, place, self._grid)))
 
     def _gather(self, teacher: Teacher, windows: Sequence[WindowPlace]) -> list[Evidence | None]:
         usable = [window for window in windows if _usable(teacher, window)]
@@ -80,7 +80,7 @@ class Gatherer:
         if (wholes := self._wholes.get(teacher.role)) is not None:
             self._judge_wholes(teacher, usable, wholes)
             for part, window in zip(parts, usable, strict=True):
-                part |= wholes.near[_whole_key(teacher, window)]
+                part |= wholes.near[_whole_key(teacher, window, self._grid)]
         answers = iter([Evidence(part, part.pop("similarity", None)) for part in parts])
         return [next(answers) if _usable(teacher, window) else None for window in windows]
 
@@ -98,7 +98,7 @@ class Gatherer:
 
     def _judge_wholes(self, teacher: Teacher, windows: Sequence[WindowPlace], known: "_Known") -> None:
         """Have what is not known of windows as wholes judged."""
-        places = {_whole_key(teacher, window): window for window in windows}
+        places = {_whole_key(teacher, window, self._grid): window for window in windows}
         fresh = known.missing(places)
         clips = [clip_of(places[key]) for key in fresh]
         if isinstance(teacher, SegmentTeacher):
@@ -166,16 +166,23 @@ def _usable(teacher: Teacher, place: WindowPlace) -> bool:
 
 def _segment_keys(teacher: Teacher, place: WindowPlace, grid: Grid) -> list[str]:
     """What names the picture and the sound of each segment that is no padding: where they lie in the media."""
-    segments = range(place.start, place.start + len(place.times))
-    heard = [f"s{round(segment * grid.segment_seconds * MICROSECONDS)}" * _listens(teacher) for segment in segments]
+    heard = [_sound_key(span, grid.segment_seconds) * _listens(teacher) for span in place.spans.tolist()]
     seen = [f"p{round(time * MICROSECONDS)}" * _looks(teacher) for time in place.times.tolist()]
     return [one + other for one, other in zip(heard, seen, strict=True)]
 
 
-def _whole_key(teacher: Teacher, place: WindowPlace) -> str:
-    """What names a window: its segments, and where it looks."""
+def _whole_key(teacher: Teacher, place: WindowPlace, grid: Grid) -> str:
+    """What names a window: when it begins, how many segments it has, and where it looks."""
     seen = "".join(f"p{round(time * MICROSECONDS)}" for time in place.times[[0, -1]].tolist()) * _looks(teacher)
-    return f"w{place.start}-{place.start + len(place.times)}{seen}"
+    heard = _sound_key(place.spans[-1].tolist(), grid.segment_seconds) * _listens(teacher)
+    return f"w{round(place.spans[0, 0] * MICROSECONDS)}-{len(place.times)}{heard}{seen}"
+
+
+def _sound_key(span: Sequence[float], seconds: float) -> str:
+    """What names the sound of a segment: when it begins, and ends where a cut ends it."""
+    begin, end = span
+    cut = f"-{round(end * MICROSECONDS)}" * (end < begin + seconds * (1 - 1e-6))
+    return f"s{round(begin * MICROSECONDS)}{cut}"
 
 
 def clip_of(place: WindowPlace) -> ClipMedia:

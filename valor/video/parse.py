@@ -27,7 +27,7 @@ from valor.eval.decide import gate_probs
 from valor.eval.events import MODALITIES
 from valor.label_harvest.disk import file_sha256
 from valor.label_harvest.media.clip import Grid, MediaError
-from valor.label_harvest.media.cuts import CUT_RULES, Shot, find_cuts, shots_of
+from valor.label_harvest.media.cuts import CUT_RULES, Shot, find_cuts, own_of_film, shots_of
 from valor.label_harvest.media.stream_reader import DecoderDeathError, ProcessReader
 from valor.label_harvest.media.streams import KEPT_PIXELS, DirectReader, MediaReader
 from valor.label_harvest.media.survey import MediaSurvey
@@ -123,7 +123,7 @@ def _parse(
     film = _film(system, survey, options, reader, kept)
     settling = system if isinstance(system, SettlingSystem) else None
     shape = (len(MODALITIES), len(system.class_names) if settling is None else settling.columns)
-    probs, gates = Merger(film.segments, shape), Merger(film.segments, shape)
+    probs, gates = Merger(film.own_segments, shape), Merger(film.own_segments, shape)
     moved = _Progress(bar, survey.seconds, len(film.windows))
     gatherer = Gatherer(system.teachers, survey, system.grid, kept)
     found = _Found(film, kept)
@@ -138,7 +138,8 @@ def _parse(
         if heard_or_seen:
             _judge(system, heard_or_seen, gatherer, rule.gate, probs, gates)
         moved.by(len(windows))
-    merged = probs.result()
+    rows = own_of_film(film.shots, film.grid)
+    merged = probs.result()[rows]
     settled = Settled(merged) if settling is None else settling.settle(merged, film.shots)
     parse = Parse(
         media=_media_info(survey, kept, hashed=options.hashed),
@@ -147,7 +148,7 @@ def _parse(
         segment_probs=settled.segment_probs,
         background_probs=settled.background_probs,
         evidence=settled.evidence,
-        gate_probs=None if rule.gate == "none" else gates.result(),
+        gate_probs=None if rule.gate == "none" else gates.result()[rows],
         decision=rule,
         system=describe_options(system, options),
         cuts=tuple(round(survey.start_time + cut, 3) for cut in film.cuts),
@@ -158,7 +159,8 @@ def _parse(
     from .where import with_where
 
     by_windows = options.where_by == BY_WINDOWS
-    return with_where(parse, system, survey, film.windows, reader, shared=film.shared, by_windows=by_windows)
+    hop, shared = film.hop, film.shared
+    return with_where(parse, system, survey, film.shots, reader, hop=hop, shared=shared, by_windows=by_windows)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -170,7 +172,6 @@ class _Film:
     cuts: tuple[float, ...]
     """In seconds from its start."""
     shots: tuple[Shot, ...]
-    segments: int
     hop: int
     slots: bool
     """Whether a teacher needs the frames of all slots."""
@@ -179,21 +180,24 @@ class _Film:
 
     @property
     def windows(self) -> tuple[Stretch, ...]:
-        return stretches(self.segments, self.grid, self.hop, self.shots)
+        return stretches(self.grid, self.hop, self.shots)
+
+    @property
+    def own_segments(self) -> int:
+        """Of all shots, on which windows lie."""
+        return self.shots[-1].own.stop
 
 
 def _film(
     system: ParsingSystem, survey: MediaSurvey, options: ParseOptions, reader: MediaReader, kept: KeptFolder | None
 ) -> _Film:
-    segments = segments_of(survey, system.grid)
     cuts = _cuts(survey, system.grid, options.cuts, reader, kept)
     slots = any("slots" in needs_of(teacher) for teacher in system.teachers)
     return _Film(
         survey=survey,
         grid=system.grid,
         cuts=cuts,
-        shots=shots_of(cuts, segments, system.grid),
-        segments=segments,
+        shots=shots_of(cuts, segments_of(survey, system.grid), system.grid, survey.seconds - survey.lead),
         hop=options.hop or max(1, system.grid.num_segments // 2),
         slots=slots,
         shared=options.frames == SHARED and not slots,
@@ -206,7 +210,8 @@ class _Found:
     def __init__(self, film: _Film, kept: KeptFolder | None) -> None:
         """Begin with nothing."""
         self._film, self._kept = film, kept
-        what = [RULES, film.survey.audio_track, film.segments, film.grid.segment_seconds]
+        shots = [[shot.begin, len(shot.own)] for shot in film.shots]
+        what = [RULES, film.survey.audio_track, shots, film.grid.segment_seconds]
         left_out = [film.survey.video_holes, film.survey.audio_holes] if film.survey.salvage else []
         self._name = f"found-{digest_of([*what, *left_out])[:16]}"
         self.notes: list[str] = []
@@ -221,7 +226,7 @@ class _Found:
                 yield from self._placed(present)
                 return
             self.notes = []
-        present = np.zeros((film.segments, len(MODALITIES)), bool)
+        present = np.zeros((film.own_segments, len(MODALITIES)), bool)
         for window in read_windows(
             film.survey, film.grid, hop=film.hop, shots=film.shots, slots=film.slots, shared=film.shared, reader=reader
         ):

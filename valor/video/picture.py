@@ -40,8 +40,8 @@ class MediaSketch:
 
     frames: dict[int, np.ndarray] = field(default_factory=dict)
     """uint8 [H, W, 3] by place in the strip."""
-    columns: dict[int, np.ndarray] = field(default_factory=dict)
-    """float32 [BANDS, columns of a segment] by segment."""
+    columns: dict[float, np.ndarray] = field(default_factory=dict)
+    """float32 [BANDS, columns of a segment] by when it begins, in segments of the media."""
     places: int = 0
     segments: int = 0
     pixel_shape: float = 1.0
@@ -54,7 +54,7 @@ class MediaSketch:
             self.places = _num_thumbnails(survey)
             self.pixel_shape = survey.pixel_shape
         if window.clip.frames is not None:
-            self._take_frames(window.start, window.clip.frames[window.valid])
+            self._take_frames(window, window.clip.frames[window.valid])
         if window.clip.waveform is not None:
             self._take_sound(window)
 
@@ -71,23 +71,27 @@ class MediaSketch:
             return None
         width = next(iter(self.columns.values())).shape[1]
         silent = np.full((BANDS, width), -120.0, np.float32)
-        return np.concatenate([self.columns.get(segment, silent) for segment in range(self.segments)], axis=1)
+        nearest = [min(self.columns, key=lambda there: abs(there - segment)) for segment in range(self.segments)]
+        return np.concatenate(
+            [self.columns[there] if abs(there - own) < 1 else silent for own, there in enumerate(nearest)], axis=1
+        )
 
-    def _take_frames(self, start: int, frames: np.ndarray) -> None:
+    def _take_frames(self, window: Window, frames: np.ndarray) -> None:
+        begins = window.spans[:, 0] / window.clip.grid.segment_seconds
         for place in range(self.places):
             segment = min(int((place + 0.5) * self.segments / self.places), self.segments - 1)
-            if place not in self.frames and start <= segment < start + len(frames):
-                self.frames[place] = thumbnail(frames[segment - start], self.pixel_shape)
+            nearest = int(np.abs(begins - segment).argmin())
+            if place not in self.frames and abs(begins[nearest] - segment) < 1:
+                self.frames[place] = thumbnail(frames[nearest], self.pixel_shape)
 
     def _take_sound(self, window: Window) -> None:
         grid, waveform = window.clip.grid, window.clip.waveform
         assert waveform is not None  # asked by the caller
         width = max(1, round(MOST_COLUMNS / max(self.segments, grid.num_segments)))
         pieces = np.array_split(waveform, grid.num_segments)
-        for offset, piece in enumerate(pieces):
-            segment = window.start + offset
-            if window.valid[offset] and segment not in self.columns:
-                self.columns[segment] = _spectra(piece, grid.sample_rate, width)
+        for begin, piece in zip((window.spans[:, 0] / grid.segment_seconds).tolist(), pieces, strict=False):
+            if begin not in self.columns:
+                self.columns[begin] = _spectra(piece, grid.sample_rate, width)
 
 
 def _num_thumbnails(survey: MediaSurvey) -> int:

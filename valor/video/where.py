@@ -5,7 +5,7 @@ more, and no others go through the network again.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,9 +16,10 @@ from valor.data.vocabulary import named_classes, prompts
 from valor.data.where import Where, found_at
 from valor.eval.events import MODALITIES
 from valor.label_harvest.media.clip import Grid, MediaError
+from valor.label_harvest.media.cuts import Shot, own_of_film
 from valor.label_harvest.media.streams import MediaReader
 from valor.label_harvest.media.survey import MediaSurvey
-from valor.label_harvest.media.windows import Stretch, placed, window_weights
+from valor.label_harvest.media.windows import placed, stretches, window_weights
 from valor.label_harvest.teachers.teacher import SegmentTeacher, all_captions, class_embeddings
 from valor.label_harvest.teachers.where import directions_of, locate
 
@@ -38,9 +39,10 @@ def with_where(
     parse: Parse,
     system: ParsingSystem,
     survey: MediaSurvey,
-    windows: Sequence[Stretch],
+    shots: Sequence[Shot],
     reader: MediaReader,
     *,
+    hop: int,
     shared: bool,
     by_windows: bool = False,
 ) -> Parse:
@@ -50,8 +52,9 @@ def with_where(
         parse: Of the media.
         system: Who parsed.
         survey: Of the media.
-        windows: That were parsed.
+        shots: Of the media.
         reader: Who decodes.
+        hop: Segments from one window that was parsed to the next.
         shared: Whether a segment had the same picture in every window.
         by_windows: Show windows alone to any teacher.
     """
@@ -65,7 +68,7 @@ def with_where(
         kept = sorted(events, key=lambda one: -one[0].prob)[:MOST_EVENTS]
         if len(kept) < len(events):
             notes = [f"where in the picture is said of the {MOST_EVENTS} most probable of {len(events)} visible events"]
-        times = _picture_times(survey, system.grid, windows, len(parse.segment_probs), shared=shared)
+        times = _picture_times(survey, system.grid, shots, hop, shared=shared)
         try:
             for place in _located(kept, times, system, teacher, survey, reader, by_windows=by_windows):
                 found.append(place)  # noqa: PERF402, what was found before an error stays
@@ -109,22 +112,22 @@ def _vectors(system: ParsingSystem, teacher: SegmentTeacher) -> np.ndarray:
 
 
 def _picture_times(
-    survey: MediaSurvey, grid: Grid, windows: Sequence[Stretch], segments: int, *, shared: bool
-) -> Mapping[int, float]:
+    survey: MediaSurvey, grid: Grid, shots: Sequence[Shot], hop: int, *, shared: bool
+) -> Sequence[float]:
     """When the picture of each segment is shown, by the window that it lies most in the middle of."""
     times: dict[int, tuple[float, float]] = {}
-    nothing = np.zeros((segments, len(MODALITIES)), bool)
-    for window in windows:
+    nothing = np.zeros((shots[-1].own.stop, len(MODALITIES)), bool)
+    for window in stretches(grid, hop, shots):
         place = placed(survey, grid, window, nothing, shared=shared)
         for offset, weight in enumerate(window_weights(len(place.times)).tolist()):
             segment = window.start + offset
             times[segment] = max(times.get(segment, (0.0, 0.0)), (weight, float(place.times[offset])))
-    return {segment: time for segment, (_, time) in times.items()}
+    return [times[segment][1] for segment in own_of_film(shots, grid).tolist()]
 
 
 def _located(
     events: Sequence[_Most],
-    times: Mapping[int, float],
+    times: Sequence[float],
     system: ParsingSystem,
     teacher: SegmentTeacher,
     survey: MediaSurvey,

@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
-from valor.label_harvest.media.clip import Grid
-from valor.label_harvest.media.cuts import Shot, cuts_in, find_cuts, shots_of
+from valor.label_harvest.media.clip import LEAST_SHARE, Grid
+from valor.label_harvest.media.cuts import Shot, cuts_in, find_cuts, own_begins, own_of_film, shots_of
 from valor.label_harvest.media.streams import DirectReader
 from valor.label_harvest.media.survey import survey_media
-from valor.label_harvest.media.windows import read_windows, stretches
+from valor.label_harvest.media.windows import read_windows, segments_of, stretches
 
 GRID = Grid(num_segments=4, sample_rate=8000)
 RED, BLUE, GREEN = (200, 30, 30), (30, 30, 200), (30, 160, 30)
@@ -89,14 +89,23 @@ def test_shots_follow_one_another_and_windows_cover_them(cuts, segments, hop):
     assert [one.stop for one in shots[:-1]] == [one.start for one in shots[1:]]
     assert (shots[0].start, shots[-1].stop) == (0, segments) and all(one.start < one.stop for one in shots)
     for one in shots:
-        assert one.seconds[0] <= one.stop and one.seconds[1] >= one.start
-    windows = stretches(segments, GRID, hop, shots)
-    covered = np.zeros(segments, int)
+        assert one.begin <= one.stop and one.end >= one.start and one.end > one.begin
+        over = one.begin + len(one.own) - min(one.end, segments)
+        assert -0.5 <= over <= 0.5 or len(one.own) == 1 or (one.stop == segments and over <= 1 - LEAST_SHARE)
+    windows = stretches(GRID, hop, shots)
+    covered = np.zeros(shots[-1].own.stop, int)
     for window in windows:
         covered[window.start : window.stop] += 1
         assert window.stop - window.start <= GRID.num_segments
-        assert any(one.start <= window.start and window.stop <= one.stop for one in shots)
+        assert any(one.own.start <= window.start and window.stop <= one.own.stop for one in shots)
     assert covered.min() >= 1
+    rows, begins = own_of_film(shots, GRID), own_begins(shots, GRID)
+    assert len(rows) == segments and (np.diff(rows) >= 0).all() and len(begins) == shots[-1].own.stop
+    for one in shots:  # the nearest of the own segments of its shot
+        middles = np.arange(one.start, one.stop) + 0.5
+        far = np.abs(begins[one.own.start : one.own.stop] + 0.5 - middles[:, None])
+        chosen = rows[one.start : one.stop] - one.own.start
+        assert far[np.arange(len(middles)), chosen] == pytest.approx(far.min(axis=1), abs=1e-6)
     both_short = [a.stop - a.start < 2 > b.stop - b.start for a, b in zip(shots, shots[1:], strict=False)]
     fits = [b.stop - a.start <= GRID.num_segments for a, b in zip(shots, shots[1:], strict=False)]
     assert not any(short and whole for short, whole in zip(both_short, fits, strict=True))
@@ -104,7 +113,32 @@ def test_shots_follow_one_another_and_windows_cover_them(cuts, segments, hop):
 
 def test_a_lone_short_shot_stays_alone():
     assert [(one.start, one.stop) for one in shots_of([6, 7], 20, GRID)] == [(0, 6), (6, 7), (7, 20)]
-    assert shots_of([6.2], 20, GRID)[1] == Shot(6, 20, (6.2625, np.inf))
+    assert shots_of([6.2], 20, GRID)[1] == Shot(6, 20, range(6, 20), 6.2)
+
+
+def test_a_shot_is_judged_on_what_a_file_cut_there_would_hold(tmp_path):
+    """Colours and tones change each second, and begin at a cut that lies within a second of the film."""
+    rng, seconds, at = np.random.default_rng(0), 8, 3.625
+    colours = rng.integers(0, 255, (seconds, 1, 1, 3), np.uint8)
+    pictures = np.repeat(colours, 8, axis=0) + np.zeros((1, 48, 64, 1), np.uint8)
+    sound = np.repeat(rng.uniform(0.1, 0.9, seconds), 8000) * np.sin(np.arange(seconds * 8000) * 0.9)
+    before = round(at * 8)
+    held = {"shot": (pictures, sound), "film": (np.concatenate([pictures[:before] // 2, pictures]), np.concatenate(
+        [np.full(round(at * 8000), 0.95), sound]))}  # fmt: skip
+    windows = {}
+    for name, (images, wave) in held.items():
+        path = write_toy_clip(
+            tmp_path / f"{name}.mkv",
+            video=ToyVideo(seconds=len(images) / 8, images=images, rate=8),
+            sound=ToySound(rate=8000, codec="pcm_s16le", waveform=wave[None].astype(np.float32)),
+        )
+        survey = survey_media(path)
+        shots = shots_of((at,) if name == "film" else (), segments_of(survey, GRID), GRID, survey.seconds - survey.lead)
+        windows[name] = list(read_windows(survey, GRID, hop=4, shots=shots))[-2:]
+    for own, cut in zip(windows["shot"], windows["film"], strict=True):
+        assert cut.spans == pytest.approx(own.spans + at) and cut.times == pytest.approx(own.times + at)
+        assert np.abs(own.clip.frames.astype(int) - cut.clip.frames).max() <= 8
+        assert np.abs(own.clip.waveform - cut.clip.waveform).max() < 0.01
 
 
 def test_the_cuts_of_a_real_film(shared):

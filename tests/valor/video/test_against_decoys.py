@@ -155,7 +155,7 @@ def test_a_calibration_of_one_modality_leaves_the_other_to_itself(system, footag
     )
     assert "heard.json: was calibrated on parses without visual" in caplog.text and "both.json" not in caplog.text
     merged = np.random.default_rng(1).uniform(0, 0.5, (10, 2, system.columns)).astype(np.float32)
-    own, all_of, half = (one.settle(merged, (Shot(0, 10),)).segment_probs for one in (system, both, alone))
+    own, all_of, half = (one.settle(merged, (Shot(0, 10, range(10)),)).segment_probs for one in (system, both, alone))
     assert np.array_equal(half[:, 0], all_of[:, 0]) and np.array_equal(half[:, 1], own[:, 1])
     assert not np.array_equal(own[:, 1], all_of[:, 1])
 

@@ -53,7 +53,8 @@ def test_again_nothing_is_decoded_or_judged(film, tmp_path):
         assert given == [0, 0] and np.abs(again.segment_probs - fresh.segment_probs).max() <= 4e-6
         assert (again.media, again.events) == (fresh.media, fresh.events) and again.notes == fresh.notes == ()
     assert parsed(film, tmp_path / "kept", reader=NoMedia(), window=7)[1] == [0, 0]
-    assert parsed(film, tmp_path / "kept", cuts=(4.45, 12.6))[1] == [0, 1]  # a picture that a cut moves
+    assert parsed(film, tmp_path / "kept", cuts=(5, 12))[1] == [0, 0]
+    assert parsed(film, tmp_path / "kept", cuts=(5, 12.5))[1] == [12, 11]  # what lies behind a cut within a second
 
 
 def test_what_is_of_windows_is_kept_by_window(film, tmp_path):

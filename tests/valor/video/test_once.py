@@ -32,7 +32,7 @@ def judged(system, film, **changes):
     [
         ({"cuts": "none"}, 23),
         ({"cuts": "none", "hop": 3}, 23),
-        ({"cuts": (5.8, 17.1)}, 23),
+        ({"cuts": (6.3, 17.3)}, 23),
         ({"cuts": "none", "frames": "window"}, 40),
     ],
 )
