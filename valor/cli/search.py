@@ -167,6 +167,11 @@ def _search(cli: argparse.Namespace, store: Place, text: str | None) -> int:
             f"what no clip has ({LEAST_STANDING:g}): perhaps nothing here fits {result.said!r}",
             cli,
         )
+    elif low := sum(height is not None and height < LEAST_STANDING for height in result.standings):
+        print_note(
+            f"{low:,} of {len(result.found):,} stand below {LEAST_STANDING:g}, as words of what no clip has do",
+            cli,
+        )
     if cli.html:
         _write_page(cli, result)
     return DONE

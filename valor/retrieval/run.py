@@ -39,8 +39,9 @@ class SearchResult:
     """What was compared."""
     found: tuple[Found, ...]
     seconds: int
-    """Of the store."""
+    """Of the store that have something to compare; where an index named candidates, all."""
     clips: int
+    """That these seconds are of."""
     segment_seconds: float
     """Of a second of the store, which may be another length."""
     compared: int
@@ -133,14 +134,15 @@ def search_store(store: Place, options: SearchOptions) -> SearchResult:
                 "%s seconds were compared one by one; `valor search index STORE` makes that faster", f"{len(whole):,}"
             )
     found = find(near, query, options.top)
+    seconds, clips = near.comparable() if near is whole else (len(whole), len(whole.clip_ids))
     return SearchResult(
         said=query.said,
         modalities=modalities,
         found=found,
-        seconds=len(whole),
-        clips=len(whole.clip_ids),
+        seconds=seconds,
+        clips=clips,
         segment_seconds=whole.segment_seconds,
-        compared=len(near),
+        compared=seconds if near is whole else len(near),
         standings=standings(query, whole.spreads, found),
         notes=by_drawings(manifest["teachers"].values(), folder.parent.parent if isinstance(folder, Path) else None),
     )

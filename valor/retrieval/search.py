@@ -3,7 +3,7 @@
     score of a second    how many deviations its cosine with the query lies above the mean of all seconds of the store,
                          for each modality; of both the mean, to which an absent one adds 0
     a stretch            a second and those beside it, as far as they score at least half of what it does; its score is
-                         that of its best second
+                         that of its best second; what scores below the mean of the store is none, unless all does
 
     standing             how many deviations the cosine of the best second lies above those of all seconds with decoys,
                          captions of nothing in particular; of the modalities the larger
@@ -100,7 +100,7 @@ def find(seconds: Seconds, query: Query, top: int) -> tuple[Found, ...]:
     taken = np.zeros(len(of), bool)
     found: list[Found] = []
     for row in order[: int(np.isfinite(of).sum())].tolist():
-        if len(found) == top:
+        if len(found) == top or (found and of[row] < 0):
             break
         if taken[row]:
             continue

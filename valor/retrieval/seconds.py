@@ -125,6 +125,14 @@ class Seconds:
         found: npt.NDArray[np.int64] = np.searchsorted(self.starts, rows, side="right") - 1
         return found
 
+    def comparable(self) -> tuple[int, int]:
+        """How many seconds have something that can be compared, and of how many clips; reads all vectors."""
+        there = np.zeros(len(self), bool)
+        for vectors in self.vectors.values():
+            there |= ~np.isnan(vectors[:, 0])
+        rows = np.flatnonzero(there)
+        return len(rows), len(np.unique(self.clip_of(rows)))
+
     def only(self, clips: npt.NDArray[np.int64]) -> "Seconds":
         """Those of some clips, in their order, in memory; what is known of all seconds stays."""
         counts = self.starts[clips + 1] - self.starts[clips]
