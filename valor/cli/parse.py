@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from valor.adapted.card import ROLE as ADAPTED
 from valor.data.names import list_names
 from valor.data.parse_file import Parse, write_parse
+from valor.data.parsed_media import told_apart
 from valor.data.thresholds import apply_calibration, read_calibration
 from valor.data.vocabulary import is_file
 from valor.eval.decide import PostProcessing
@@ -186,9 +187,10 @@ def run(cli: argparse.Namespace) -> int:
     for caveat in caveats(system):
         say(f"note: {caveat}")
     outcomes = []
+    shown = dict(zip((media.path for media in inputs), told_apart([str(media.path) for media in inputs]), strict=True))
     for outcome in parse_all(system, inputs, options, progress=not cli.quiet):
-        outcomes.append(outcome)
-        _say(outcome, options, cli.flags, alone=len(inputs) == 1, json=cli.json)
+        outcomes.append(replace(outcome, problem=_called(outcome.problem, outcome.media.path, shown)))
+        _say(outcomes[-1], options, cli.flags, alone=len(inputs) == 1, json=cli.json, name=shown[outcome.media.path])
     parses = [outcome.parse for outcome in outcomes if outcome.parse is not None]
     if parses:
         _write_files(cli, files, outcomes, parses)
@@ -213,7 +215,8 @@ def _summarize(
         say(f"found nowhere: {list_names(names, 8)}")
     if out is None or alone and not (out / SUMMARY).exists():
         return
-    failed = [(o.media.path.name, typed_words(o.problem, flags)) for o in outcomes if o.parse is None]
+    names = told_apart([str(o.media.path) for o in outcomes])
+    failed = [(name, typed_words(o.problem, flags)) for name, o in zip(names, outcomes, strict=True) if o.parse is None]
     written = write_summary(out, ((f"{name}.json", parse) for name, parse in parsed), failed)
     if written is None:
         say(f"note: {out / SUMMARY} is no summary of parses and stays as it is", file=sys.stderr)
@@ -409,7 +412,7 @@ def _rule(cli: argparse.Namespace, system: "ParsingSystem") -> PostProcessing:
 
 
 def _say(
-    outcome: "Outcome", options: BatchOptions, flags: Mapping[str, str], *, alone: bool, json: Path | None
+    outcome: "Outcome", options: BatchOptions, flags: Mapping[str, str], *, alone: bool, json: Path | None, name: str
 ) -> None:
     """What was found: whole for one media file, a line for one of many."""
     if outcome.problem and alone:
@@ -417,12 +420,21 @@ def _say(
     if outcome.parse is None:
         return
     whole = options.out / f"{outcome.media.name}.json" if options.out is not None else json
-    text = outcome.parse.said("--json FILE has all" if whole is None else f"all in {whole}")
+    named = outcome.parse
+    if name != outcome.media.path.name:
+        named = replace(named, media=replace(named.media, name=name))
+    text = named.said("--json FILE has all" if whole is None else f"all in {whole}")
     say(text if alone else text.partition("\n")[0] + (" (parsed before)" if outcome.skipped else ""))
     if alone and options.out is not None:
         beside = [path.name for path in outcome.written if path != whole]
         more = f", and beside it {', '.join(beside)}" if beside else ""
         say(f"wrote {whole}{more}" if not outcome.skipped else "parsed before; see --again")
+
+
+def _called(problem: str, path: Path, shown: Mapping[Path, str]) -> str:
+    """A problem of a file by what it is called among others, where it begins with its name."""
+    begins = problem.startswith(f"{path.name}:")
+    return f"{shown[path]}{problem.removeprefix(path.name)}" if begins else problem
 
 
 def _plain(text: str) -> str:

@@ -1,6 +1,7 @@
 """The media file that a parse is of: its name, its streams, its clock, in JSON too; and whether it still lies there."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
@@ -71,6 +72,23 @@ def media_from_json(value: object) -> MediaInfo:
         else:
             as_number(of, where, *_RANGES.get(name, (0, MOST_SECONDS)))
     return MediaInfo(**{**held, "audio_tracks": tracks})
+
+
+def told_apart(paths: Sequence[str]) -> list[str]:
+    """What files are called where several are shown: their names, and as much of their folders as tells them apart.
+
+    >>> told_apart(["/films/a/x.mp4", "/films/b/x.mp4", "/films/y.mp4"])
+    ['a/x.mp4', 'b/x.mp4', 'y.mp4']
+    """
+    parts = [Path(path).parts for path in paths]
+    called: dict[tuple[str, ...], str] = {}
+    length, left = 1, set(parts)
+    while left:
+        counts = Counter(each[-length:] for each in set(parts))
+        done = {each for each in left if counts[each[-length:]] == 1 or length >= len(each)}
+        called |= {each: "/".join(each[-length:]).replace("//", "/") for each in done}
+        left, length = left - done, length + 1
+    return [called[each] for each in parts]
 
 
 def modified_at(facts: os.stat_result) -> float:

@@ -6,13 +6,12 @@ from pathlib import Path
 
 from valor.data.common_classes import CORRECTIONS, JOURNAL
 from valor.data.datasets.dataset import dataset_of
-from valor.data.parse_file import OF_DRAWINGS, ParsedEvent, read_parse
-from valor.data.parse_folder import parse_files
+from valor.data.parse_file import OF_DRAWINGS, ParsedEvent
 from valor.data.parsed_media import MediaInfo
 from valor.eval.events import MODALITIES
 from valor.label_harvest.media.survey import survey_media
 from valor.video.formats.formats import FORMATS, write_timelines
-from valor.video.formats.timeline import Timeline, timeline_of
+from valor.video.formats.timeline import Timeline
 from valor.viewer.corrections import CorrectedEvent, classes_of, events_of_mask, read_journal
 from valor.viewer.documents import Clip, Document, with_classes
 from valor.viewer.options import SourceOptions
@@ -57,8 +56,7 @@ def open_source(source: Path, options: SourceOptions) -> Opened:
     document = read_document([str(one) for one in shown], options)
     if folder is not None:
         document = with_classes(document, classes_of(folder, read_journal(folder / JOURNAL)))
-    parsed = {info.name: info for info in _parsed_media(shown)}
-    media = {clip.clip_id: parsed.get(clip.name) or media_of(clip) for clip in document.clips}
+    media = {clip.clip_id: clip.parsed or media_of(clip) for clip in document.clips}
     return Opened(document=document, corrections=folder, media=media, data=options.data)
 
 
@@ -82,6 +80,7 @@ def timelines_of(opened: Opened, *, clock: str = "zero") -> list[Timeline]:
         start = info.start_time if clock == "container" else 0.0
         lines.append(
             Timeline(
+                clip_id=clip.clip_id,
                 media=info if clock == "container" else replace(info, start_time=0.0),
                 class_names=document.class_names,
                 events=tuple(_event(event, None if by_hand else clip, document, start) for event in found),
@@ -118,7 +117,11 @@ def export_events(lines: Sequence[Timeline], path: Path, name: str, *, media_url
         write_timelines(path, lines, name, media_url=media_url)
         return [path]
     stems = [Path(line.media.name).stem for line in lines]
-    names = [stem if stems.count(stem) == 1 else line.media.name for stem, line in zip(stems, lines, strict=True)]
+    media = [line.media.name for line in lines]
+    names = [  # those of media of one name in several folders are their clips
+        stem if stems.count(stem) == 1 else name if media.count(name) == 1 else line.clip_id
+        for stem, name, line in zip(stems, media, lines, strict=True)
+    ]
     files = [path / f"{own}{kept.ending}" for own in names]
     for file, line in zip(files, lines, strict=True):
         write_timelines(file, [line], name)
@@ -146,10 +149,6 @@ def _event(event: CorrectedEvent, clip: Clip | None, document: Document, start: 
         offset=round(start + event.offset, 6),
         prob=prob,
     )
-
-
-def _parsed_media(shown: Sequence[Path]) -> list[MediaInfo]:
-    return [timeline_of(read_parse(file)).media for path in shown for file in parse_files(path)]
 
 
 def media_of(clip: Clip) -> MediaInfo:

@@ -6,10 +6,11 @@ OUT/summary.csv     a row for each medium and class of which there is an event; 
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from valor.data.parse_file import Parse
+from valor.data.parsed_media import told_apart
 from valor.eval.events import MODALITIES
 from valor.label_harvest.disk import replaced
 
@@ -97,7 +98,9 @@ def write_summary(
     held = _read(path)
     if held is None:
         return None
-    tried = {name for name, _ in failed} | {parse.media.name for parse in new.values()}
+    others = {row[0] for row in held if row[_PARSE] and not new.keys() & _names(row[_PARSE])}
+    shown = _shown_media(new, {name for cell in others for name in _names(cell)})
+    tried = {name for name, _ in failed} | {parse.media.name for parse in new.values()} | set(shown.values())
     rows: list[list[object]] = [
         [*row]
         for row in held
@@ -106,7 +109,7 @@ def write_summary(
     ]
     for file, parse in new.items():
         totals = class_totals(parse) or {"": [0.0, 0, 0.0, 0]}
-        begin = [parse.media.name, round(parse.media.duration, 3)]
+        begin = [shown[file], round(parse.media.duration, 3)]
         end = [file, "; ".join(parse.notes), ""]
         unsure = None if parse.background_probs is None else unsure_events(parse)
         rows += [
@@ -117,6 +120,16 @@ def write_summary(
     with replaced(path) as temporary:
         temporary.write_text(csv_text(COLUMNS, rows) + "\n", encoding="utf-8")
     return path
+
+
+def _shown_media(parses: Mapping[str, Parse], others: Collection[str]) -> dict[str, str]:
+    """What the media of each parse are called: apart from one another, and from those of other parses in the folder."""
+    paths = [parse.media.path or parse.media.name for parse in parses.values()]
+    names = dict(zip(parses, told_apart(paths), strict=True))
+    return {
+        file: "/".join(Path(path).parts[-2:]) if names[file] in others else names[file]
+        for file, path in zip(names, paths, strict=True)
+    }
 
 
 def _shown(name: str, totals: Sequence[float]) -> list[str]:

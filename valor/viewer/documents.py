@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from valor.data.datasets.dataset import LLP, DataSet
+from valor.data.parsed_media import MediaInfo
 from valor.data.where import Where
 from valor.eval.events import MODALITIES, BoolArray, FloatArray
 from valor.eval.scores import PER_CLIP, score
@@ -94,6 +95,8 @@ class Clip:
     """What a reader of this clip should know, such as which track was heard."""
     media: Path | None = None
     """A file that may be played."""
+    parsed: MediaInfo | None = None
+    """What its first parse says of its media; None of a clip without one."""
     unplayed: str = ""
     """Ending of its file where it is media that no browser plays, such as .ts."""
 

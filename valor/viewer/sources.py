@@ -6,7 +6,8 @@ each clip on one grid. A parse may come from anyone, so its times and names are 
 
 import os
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from valor.data.label_file import FILE_NAME, read_pseudo_labels
 from valor.data.names import named_source
 from valor.data.parse_file import OF_DRAWINGS, Parse, read_parse
 from valor.data.parse_folder import parse_files
-from valor.data.parsed_media import replaced_note, was_replaced
+from valor.data.parsed_media import replaced_note, told_apart, was_replaced
 from valor.data.prediction_files import read_any_predictions
 from valor.data.predictions import Predictions, decisions, gate_of
 from valor.data.provenance import of_labels
@@ -91,6 +92,7 @@ def read_document(typed: Iterable[str], options: SourceOptions) -> Document:
         raise ValueError("there is nothing to show; name a run, predictions or parses, or annotations with data=DIR")
     media, refused = listed_media(options.videos, clip_ids) if options.videos else ({}, [])
     clips, dropped = zip(*(_clip(clip_id, gathered, names, split) for clip_id in clip_ids), strict=True)
+    clips = _told_apart(clips)
     lies = f"{len(refused)} media files lie outside the folder of videos or are no media: {', '.join(refused[:3])}"
     notes += [lies] * bool(refused) + [note for some in dropped for note in some][:5]
     others = [one.parsed[clip_id].media.name for one in gathered for clip_id in sorted(one.replaced)]
@@ -312,6 +314,7 @@ def _clip(
     clip = Clip(
         clip_id=clip_id,
         name=media.name if media else clip_id,
+        parsed=media,
         marks=tuple(marks),
         num_segments=grid[0],
         segment_seconds=grid[1],
@@ -326,6 +329,16 @@ def _clip(
     shown = next((one.parsed[clip_id].media for one in gathered if clip_id in one.parsed.keys() - one.replaced), None)
     own = placed(Path(shown.path)) if shown and shown.path else None
     return _with_media(clip, own), notes
+
+
+def _told_apart(clips: Sequence[Clip]) -> tuple[Clip, ...]:
+    """Clips of media of one name with as much of their folders as tells them apart."""
+    parsed = {clip.clip_id: clip.parsed.path or clip.parsed.name for clip in clips if clip.parsed is not None}
+    names = dict(zip(parsed, told_apart(list(parsed.values())), strict=True))
+    shared = Counter(clip.name for clip in clips)
+    return tuple(
+        replace(clip, name=names.get(clip.clip_id, clip.name)) if shared[clip.name] > 1 else clip for clip in clips
+    )
 
 
 def _parse_notes(parses: dict[str, Parse]) -> tuple[str, ...]:

@@ -327,3 +327,16 @@ def test_a_folder_of_which_nothing_can_be_parsed_has_a_summary_of_errors(run, tm
     assert parse(tmp_path / "a.mp4", tmp_path / "b.mp4", "--out", tmp_path / "out", run=run) == 3
     rows = summary(tmp_path / "out")
     assert [row["medium"] for row in rows] == ["a.mp4", "b.mp4"] and all(row["error"] for row in rows)
+
+
+def test_two_files_of_one_name_are_told_apart(run, media, tmp_path, capsys):
+    for folder in ("a", "b", "c"):
+        (tmp_path / folder).mkdir()
+    for folder in ("a", "b"):
+        (tmp_path / folder / "x.mp4").write_bytes((media / "-dash.mp4").read_bytes())
+    (tmp_path / "c" / "x.mp4").write_text("no film")
+    assert parse(*(tmp_path / folder for folder in "abc"), "--out", tmp_path / "out", run=run) == 3
+    told = capsys.readouterr().out
+    assert "Parse of a/x.mp4: 3.0 s" in told and "Parse of b/x.mp4: 3.0 s" in told and "  c/x.mp4: cannot be" in told
+    rows = (tmp_path / "out" / "summary.csv").read_text().splitlines()[1:]
+    assert {row.partition(",")[0] for row in rows} == {"a/x.mp4", "b/x.mp4", "c/x.mp4"}

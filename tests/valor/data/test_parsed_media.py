@@ -4,10 +4,13 @@ from dataclasses import replace
 import pytest
 
 from tests.helpers.toy_parse import toy_parse
-from valor.data.parse_file import write_parse
+from valor.data.parse_file import read_parse, write_parse
 from valor.data.parse_folder import read_parse_predictions
-from valor.data.parsed_media import modified_at, replaced_note, was_replaced
+from valor.data.parsed_media import modified_at, replaced_note, told_apart, was_replaced
+from valor.exchange.sources import export_events, open_source, timelines_of
+from valor.exchange.taken_in import ImportOptions, import_events
 from valor.label_harvest.disk import file_sha256
+from valor.video.summary import write_summary
 from valor.viewer.sources import SourceOptions, read_document
 
 
@@ -49,3 +52,34 @@ def test_events_are_neither_shown_nor_scored_over_another_file_without_a_word(he
         assert any(note in one for one in document.notes) is said is (note in caplog.text)
         assert any(note in one for one in document.clips[0].notes) is said
         assert (document.clips[0].media is None) is said
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders():
+    paths = ["/f/a/x.mp4", "/f/b/x.mp4", "/g/b/x.mp4", "/f/y.mp4", "/f/y.mp4", "x.mp4", ""]
+    assert told_apart(paths) == ["a/x.mp4", "f/b/x.mp4", "g/b/x.mp4", "y.mp4", "y.mp4", "x.mp4", ""]
+    assert told_apart(["/x.mp4", "/a/x.mp4"]) == ["/x.mp4", "a/x.mp4"] and told_apart([]) == []
+
+
+def test_parses_of_two_media_of_one_name_are_told_apart_in_viewer_export_and_summary(tmp_path):
+    toy = toy_parse()
+    for folder, start in (("a", 0.0), ("b", 7.0)):
+        media = replace(toy.media, name="x.mp4", path=f"/films/{folder}/x.mp4", start_time=start)
+        write_parse(tmp_path / f"x-{folder}.json", replace(toy, media=media))
+    opened = open_source(tmp_path, SourceOptions())
+    assert [clip.name for clip in opened.document.clips] == ["a/x.mp4", "b/x.mp4"]
+    assert [opened.media[clip.clip_id].start_time for clip in opened.document.clips] == [0.0, 7.0]
+    files = export_events(timelines_of(opened), tmp_path / "elan", "elan")
+    assert [file.name for file in files] == ["x.eaf", "x-2.eaf"] and len(set(map(file_sha256, files))) == 2
+    found = import_events(files, tmp_path / "c", ImportOptions(exported_from=tmp_path, clock="zero"))
+    assert [one.clip_id for one in found.corrections] == ["x", "x-2"] and found.changed == 0
+    parses = {name: read_parse(tmp_path / name) for name in ("x-a.json", "x-b.json")}
+    write_summary(tmp_path, parses.items())
+    assert {line.partition(",")[0] for line in (tmp_path / "summary.csv").read_text().splitlines()[1:]} == {
+        "a/x.mp4", "b/x.mp4",
+    }  # fmt: skip
+    (tmp_path / "summary.csv").unlink()
+    for item in parses.items():
+        write_summary(tmp_path, [item])
+    assert {line.partition(",")[0] for line in (tmp_path / "summary.csv").read_text().splitlines()[1:]} == {
+        "x.mp4", "b/x.mp4",
+    }  # fmt: skip

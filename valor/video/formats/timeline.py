@@ -28,6 +28,8 @@ class Timeline:
     """Earliest first."""
     caveat: str = ""
     """What keeps anybody from believing them, see `Parse.caveat`."""
+    clip_id: str = ""
+    """Of the clip it is of, where it is one of several."""
 
 
 def refuse_below_zero(line: Timeline, what: str) -> None:
