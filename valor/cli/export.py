@@ -88,7 +88,10 @@ def _events(cli: argparse.Namespace) -> int:
     if cli.split is not None and opened.data is None:
         own = split_of_folder(cli.source)
         if own is not None and own.split != cli.split:
-            raise ValueError(f"--split must be {own.split}, that of the corrections {cli.source}, got {cli.split}")
+            raise ValueError(
+                f"--split selects clips of annotation tables, and {cli.source} are corrections of {own.split}, got "
+                f"{cli.split}; add --data DIR, or leave it out"
+            )
         if own is None:
             raise ValueError(
                 "--split selects clips of annotation tables, and nothing says which; add --data DIR, or leave it out"

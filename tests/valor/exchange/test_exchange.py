@@ -333,7 +333,7 @@ def test_corrections_need_no_split(parses, tmp_path, capsys):
     address = (tmp_path / "val-elan" / "street").as_uri()  # no file of it is known
     assert f'MEDIA_URL="{address}"' in (tmp_path / "val-elan" / "street.eaf").read_text()
     assert typed("export", "events", "parses.corrections", "--elan", "elan", "--split", "train") == 2
-    assert "--split must be test, that of the corrections parses.corrections, got train" in capsys.readouterr().err
+    assert "and parses.corrections are corrections of test, got train; add --data DIR" in capsys.readouterr().err
     shutil.copytree("val", "parses.corrections", dirs_exist_ok=True)
     assert typed("evaluate", "parses", "--annotations", "parses.corrections") == 2
     told = capsys.readouterr().err
