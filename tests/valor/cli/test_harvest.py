@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.helpers.toy import FakeTeacher, write_toy_world
+from tests.helpers.toy import FakeTeacher, ToySound, ToyVideo, write_toy_clip, write_toy_world
 from tests.helpers.toy_harvest import digests
 from tests.helpers.typed import typed
 from valor import teachers as harvest_teachers
@@ -61,6 +61,17 @@ def test_teachers_of_drawings_say_so_of_media_that_are_not_the_demos(world, tmp_
     assert said not in typed(*world).out
     (tmp_path / WORLD_FILE).unlink()
     assert typed(*world).out.splitlines()[-1] == typed(*world, "--plan").out.splitlines()[-1] == said
+
+
+def test_what_can_be_done_about_damaged_clips_is_said(world, tmp_path):
+    path = write_toy_clip(tmp_path / "videos" / "a.mp4", video=ToyVideo(noise=True), sound=ToySound())
+    (tmp_path / "videos" / "a.mkv").unlink()
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 600] = bytes(600)
+    path.write_bytes(data)
+    out = typed(*world).out
+    assert "1 undecodable" in out and "damaged video at" in out, out
+    assert "cut what is good out of it" in out and "`valor parse --salvage`" in out
 
 
 def test_many_failures_are_left_to_the_file(world, monkeypatch):
