@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from valor.data.common_classes import JOURNAL, left_out, split_of_classes
 from valor.data.datasets.dataset import dataset_of
 from valor.data.datasets.to_harvest import vocabulary_of_store
 from valor.data.names import join_names
@@ -160,8 +161,15 @@ def _of_footage(cli: argparse.Namespace) -> int:
         )
     footage, split, known = read_footage(files), None, None
     if cli.annotations is not None:
-        cli.classes = cli.classes or join_names(footage.class_names) + "," * (len(footage.class_names) == 1)
+        names = footage.class_names
+        if cli.classes is None and (cli.annotations / JOURNAL).is_file():  # where classes may have been added
+            names = tuple(dict.fromkeys((*names, *dataset_of(cli.annotations).names_in(cli.annotations))))
+        cli.classes = cli.classes or join_names(names) + "," * (len(names) == 1)
         split = read_truth(cli, cli.source, dense=True)
+        if split.class_names != footage.class_names and set(footage.class_names) <= set(split.class_names):
+            for said in left_out(split, footage.class_names, str(cli.source)):
+                say(f"note: {said}", file=sys.stderr)
+            split = split_of_classes(split, footage.class_names)
         known = read_parse_predictions(files, split.clip_ids)
     found = calibrate_zero_shot(footage, FOOTAGE.read(cli), split=split, known=known, sources=sources_of(cli.source))
     write_zero_shot(cli.out, found)

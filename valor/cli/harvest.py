@@ -322,7 +322,7 @@ def _say(report: HarvestReport, options: HarvestOptions, clips: int, *, listed: 
         say(f"{len(report.failures)} clips failed; they are listed in {report.folder / 'failures.csv'}{again}")
         if any(" damaged " in f" {row.message}" for row in report.failures):
             say(
-                "a store takes whole clips alone, since evidence of a damaged one would be of a part of it: cut what is "
-                "good out of it (ffmpeg -ss FROM -to UNTIL -i IN -c copy OUT) and list that in its place; to parse what "
-                "can be decoded of it, `valor parse --salvage`"
+                "a store takes whole clips alone, since evidence of a damaged one would be of a part of it: cut what "
+                "is good out of it (ffmpeg -ss FROM -to UNTIL -i IN -c copy OUT) and list that in its place; to parse "
+                "what can be decoded of it, `valor parse --salvage`"
             )

@@ -18,7 +18,7 @@ A file of decoys is `{"audio": ["This is a sound of hum", ...], "visual": ["A ph
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,17 +67,32 @@ class ZeroShotCalibration:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """The other keys of the file: criterion, media, seconds, corrected, prior."""
 
-    def refuse_another(self, where: str, system: Mapping[str, Any], class_names: Sequence[str]) -> None:
-        """Refuse a system that is not the one the numbers are of, as a parse describes it.
+    def of_classes(self, where: str, class_names: Sequence[str]) -> "ZeroShotCalibration":
+        """What it says of some of its classes, in their order: each competes with the decoys alone, so nothing changes.
 
         Raises:
-            ValueError: It looks for other classes, by other captions, decoys or teachers; says which.
+            ValueError: It was not calibrated for one of them.
         """
-        if tuple(class_names) != self.class_names:
+        if missing := [name for name in class_names if name not in self.class_names]:
             raise ValueError(
-                f"{where}: was calibrated for the classes {_few(self.class_names)}, got {_few(class_names)}; parse "
-                "with those in that order, or calibrate again"
+                f"{where}: was calibrated for the classes {_few(self.class_names)}, and not for {_few(missing)}; leave "
+                "these out, or calibrate again"
             )
+        rows = [self.class_names.index(name) for name in class_names]
+        curves = {
+            role: replace(curve, middle=tuple(np.broadcast_to(curve.middle, len(self.class_names))[rows].tolist()))
+            for role, curve in self.curves.items()
+        }
+        fits = {role: len(prompts) == len(self.class_names) for role, prompts in self.prompts.items()}
+        prompts = {role: [of[row] for row in rows] if fits[role] else of for role, of in self.prompts.items()}
+        return replace(self, class_names=tuple(class_names), curves=curves, prompts=prompts)
+
+    def refuse_another(self, where: str, system: Mapping[str, Any]) -> None:
+        """Refuse a system of its classes that is not the one the numbers are of, as a parse describes it.
+
+        Raises:
+            ValueError: It looks by other captions, decoys or teachers; says which.
+        """
         for what in ("teachers", "prompts", "decoys"):
             mine, its = getattr(self, what), system.get(what) or {}
             for role in self.standing:

@@ -176,8 +176,8 @@ def calibrated(path: Path, system: DecoySystem) -> DecoySystem:
     Raises:
         ValueError: The file is none, or is of another system.
     """
-    calibration = read_zero_shot(path)
-    calibration.refuse_another(str(path), system.describe(), system.class_names)
+    calibration = read_zero_shot(path).of_classes(str(path), system.class_names)
+    calibration.refuse_another(str(path), system.describe())
     if missing := [role for role in MODALITIES if role not in calibration.standing]:
         _LOG.warning(
             "%s: was calibrated on parses without %s, which is decided as without a calibration", path, missing[0]

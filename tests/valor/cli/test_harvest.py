@@ -71,7 +71,7 @@ def test_what_can_be_done_about_damaged_clips_is_said(world, tmp_path):
     path.write_bytes(data)
     out = typed(*world).out
     assert "1 undecodable" in out and "damaged video at" in out, out
-    assert "cut what is good out of it" in out and "`valor parse --salvage`" in out
+    assert "is good out of it (ffmpeg -ss" in out and "`valor parse --salvage`" in out
 
 
 def test_many_failures_are_left_to_the_file(world, monkeypatch):

@@ -118,6 +118,20 @@ def test_what_cannot_be_calibrated_is_refused(footage, written, tmp_path):
         calibrate_zero_shot(read_footage([tmp_path / "p.json"]))
 
 
+def test_classes_that_were_added_while_correcting_are_left_out(written, tmp_path, capsys):
+    folder, _ = written
+    parse = sorted(folder.glob("*.json"))[0]
+    known = read_parse(parse).class_names[0]
+    (tmp_path / f"{parse.stem}.txt").write_text(f"0\t1\taudible {known}\n3\t5\taudible Owl\n")
+    typed = ["import", "events", str(tmp_path / f"{parse.stem}.txt"), "--exported-from", str(folder)]
+    assert main([*typed, "--classes", "Owl,", "--out", str(tmp_path / "mine")]) == 0
+    out = tmp_path / "c.json"
+    given = ["calibrate", str(folder), "--parses", "--annotations", str(tmp_path / "mine"), "--out", str(out)]
+    assert main(given) == 0, capsys.readouterr()
+    assert "does not know Owl, with which 2 s are annotated; left out of the scores" in capsys.readouterr().err
+    assert "Owl" not in read_zero_shot(out).class_names
+
+
 def test_the_command(written, tmp_path, capsys):
     folder, _ = written
     out = tmp_path / "c.json"
