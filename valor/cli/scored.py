@@ -219,7 +219,8 @@ def read_system(typed: str | Path, cli: argparse.Namespace, split: Split) -> "Sc
     from valor.scoring.compare import FLATTERED
     from valor.scoring.system import score_system
     from valor.training.facts import facts_beside
-    from valor.training.run_folder import BEST, answers_of_run, refuse_several_seeds
+    from valor.training.run_folder import BEST, refuse_several_seeds
+    from valor.training.scored import answers_of_run
 
     name, path = named_path(str(typed))
     refuse_several_seeds(path)
@@ -272,7 +273,8 @@ def _against_corrections(system: "ScoredSystem", cli: argparse.Namespace) -> "Sc
 def read_seeds(typed: str | Path, cli: argparse.Namespace, split: Split) -> "ScoredSeeds":
     """As `read_system`, also of a folder of seeds, each by its predictions of the split where its folder has them."""
     from valor.scoring.over_seeds import ScoredSeeds, scored_seeds
-    from valor.training.run_folder import seed_folders, seed_predictions
+    from valor.training.run_folder import seed_folders
+    from valor.training.scored import seed_predictions
 
     name, path = named_path(str(typed))
     folders = seed_folders(path)

@@ -17,7 +17,8 @@ from valor.data.tables import LLP_SEGMENTS, Split
 from valor.eval import scores as scorer
 from valor.eval.decide import PostProcessing
 from valor.eval.events import BoolArray, as_array, as_marks
-from valor.training.run_folder import BEST, answers_of_run, refuse_several_seeds, seed_folders, seed_predictions
+from valor.training.run_folder import BEST, refuse_several_seeds, seed_folders
+from valor.training.scored import answers_of_run, seed_predictions
 
 from .held import Differences, Scores
 from .over_seeds import SeedScores, difference

@@ -1,19 +1,10 @@
 """What lies in a run folder, by name, and the lock that keeps two trainings from writing into one; needs no torch."""
 
-import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from valor.label_harvest.disk import locked
-
-if TYPE_CHECKING:
-    from valor.data.predictions import Predictions
-    from valor.data.tables import Split
-    from valor.label_harvest.places.place import Place
-
-logger = logging.getLogger(__name__)
 
 BEST, LAST = "best.safetensors", "last.safetensors"
 """The epoch that was selected, and the point a stopped run goes on from."""
@@ -64,39 +55,6 @@ def seed_folders(run: Path) -> dict[int, Path]:
     found = {path.parent for name in (BEST, PREDICTIONS) for path in run.glob(f"seed-*/{name}")}
     seeds = {seed: path for path in found if (seed := path.name.removeprefix("seed-")).isdecimal()}
     return {int(seed): seeds[seed] for seed in sorted(seeds, key=int)}
-
-
-def seed_predictions(folder: Path, clip_ids: Collection[str]) -> Path:
-    """What is scored of the folder of a seed: its predictions, where they are of these clips, or the run itself."""
-    from valor.data.predictions import read_predictions
-
-    held = folder / PREDICTIONS
-    return held if held.is_file() and set(read_predictions(held).clip_ids) == set(clip_ids) else folder
-
-
-def answers_of_run(run: Path, split: "Split", data: Path, *, store: "Place | None" = None) -> "Predictions":
-    """What the parser of a run says of a split, see `predict_run`; what the folder holds of it where that cannot run.
-
-    Raises:
-        ValueError: As of `predict_run`; or a package is absent that the parser needs, and the folder holds nothing of
-            these clips.
-    """
-    try:
-        from valor.training.run import predict_run
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] == "valor":
-            raise
-        if (held := seed_predictions(run, split.clip_ids)) == run:
-            raise ValueError(
-                f"{run}: holds no {PREDICTIONS} of the split {split.name}, and its parser needs the package "
-                f"{error.name}, which is not installed here; where it is, `valor predict RUN --split NAME "
-                "--out FILE` makes what can be scored here"
-            ) from error
-        from valor.data.predictions import read_predictions
-
-        logger.info("note: scored by %s, since the package %s is not installed here", held, error.name)
-        return read_predictions(held)
-    return predict_run(run, data, split, store=store)
 
 
 def refuse_several_seeds(run: Path) -> None:

@@ -1,16 +1,48 @@
-"""Whether the predictions and the scores of a finished run are as they were written."""
+"""What a finished run is scored by, and whether its predictions and scores are as they were written."""
 
 import logging
+from collections.abc import Collection
 from pathlib import Path
 
-from valor.data.predictions import read_predictions
+from valor.data.predictions import Predictions, read_predictions
 from valor.data.score_file import KIND, named_beside, read_scores_json
 from valor.data.seal import unsealed
+from valor.data.tables import Split
 from valor.label_harvest.disk import file_sha256
+from valor.label_harvest.places.place import Place
 
 from .run_folder import PREDICTIONS, SCORES
 
 _LOG = logging.getLogger(__name__)
+
+
+def seed_predictions(folder: Path, clip_ids: Collection[str]) -> Path:
+    """What is scored of the folder of a seed: its predictions, where they are of these clips, or the run itself."""
+    held = folder / PREDICTIONS
+    return held if held.is_file() and set(read_predictions(held).clip_ids) == set(clip_ids) else folder
+
+
+def answers_of_run(run: Path, split: Split, data: Path, *, store: Place | None = None) -> Predictions:
+    """What the parser of a run says of a split, see `predict_run`; what the folder holds of it where that cannot run.
+
+    Raises:
+        ValueError: As of `predict_run`; or a package is absent that the parser needs, and the folder holds nothing of
+            these clips.
+    """
+    try:
+        from valor.training.run import predict_run
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "valor":
+            raise
+        if (held := seed_predictions(run, split.clip_ids)) == run:
+            raise ValueError(
+                f"{run}: holds no {PREDICTIONS} of the split {split.name}, and its parser needs the package "
+                f"{error.name}, which is not installed here; where it is, `valor predict RUN --split NAME "
+                "--out FILE` makes what can be scored here"
+            ) from error
+        _LOG.info("note: scored by %s, since the package %s is not installed here", held, error.name)
+        return read_predictions(held)
+    return predict_run(run, data, split, store=store)
 
 
 def damaged_predictions(folder: Path) -> bool:
