@@ -32,6 +32,7 @@ from .store.shards import (
     KnownClip,
     Marker,
     Markers,
+    ShardRow,
     finish_rewrites,
     known_clips,
     read_marker,
@@ -264,7 +265,8 @@ def harvest(
         # clips of another manifest that share a shard with clips to be read again
         if strangers := [row.clip_id for plan in plans for row in plan.rows if row.clip_id not in paths]:
             paths = {**paths, **find_clips(listable(videos), strangers, tars=tars)}
-        run = _Run(folder, paths, teachers, dataclasses.replace(options, grid=grid), engine)
+        named = {clip_id: path for clip_id, path in zip(manifest.clip_ids, manifest.paths, strict=True) if path}
+        run = _Run(folder, paths, named, teachers, dataclasses.replace(options, grid=grid), engine)
         _start(said, plans, mine, manifest, folder, bar=progress)
         made = run.make(plans, said)
         _write_lists(folder, there, teachers)
@@ -408,6 +410,8 @@ class _Run:
 
     folder: Place
     paths: Mapping[str, Media | None]
+    named: Mapping[str, str]
+    """What the table says of where a clip is, of those it says it of."""
     teachers: Sequence[Teacher]
     options: HarvestOptions
     """With the grid the teachers need."""
@@ -424,7 +428,8 @@ class _Run:
         with closing(self.engine.judged(self._batches(plans, begun), self._decoding())) as judged:
             for batch, found in judged:
                 shard = begun[batch.shard]
-                shard.add(batch.positions, found.rows, found.answers)
+                rows = [self._looked_for(row) for row in found.rows]
+                shard.add(batch.positions, rows, found.answers)
                 again = shard.plan.again
                 known = len(batch.positions) if again is None else len(again.intersection(batch.positions))
                 said.update(known, sum(row.status in FAILURES for row in found.rows))
@@ -436,6 +441,15 @@ class _Run:
                     del begun[batch.shard]
                     said.written(batch.shard)
         return made
+
+    def _looked_for(self, row: ShardRow) -> ShardRow:
+        """A row of a clip that is not where its path leads says that path."""
+        if row.status != "missing" or row.clip_id not in self.named:
+            return row
+        path = self.named[row.clip_id]
+        tar, inside, member = path.partition(".tar/")
+        where = f"no member {member} of {tar}.tar" if inside else f"no file {path}"
+        return dataclasses.replace(row, message=f"{where} among the videos")
 
     def _own(self, shard: ShardEvidence) -> dict[str, list[str]]:
         """By which files of one's own a shard is, with those of what is left of it as it was."""

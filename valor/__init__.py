@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from valor.data.label_file import PseudoLabels
     from valor.data.parse_file import Parse
     from valor.data.predictions import Predictions
+    from valor.label_harvest.harvest import HarvestOptions
     from valor.scoring.held import Differences, RunningScores, Scores, Table
     from valor.teachers import TeacherChoice
     from valor.training.recipes import Recipe
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ClipSet",
     "Differences",
+    "HarvestOptions",
     "Parse",
     "ParseOptions",
     "Parser",
@@ -62,6 +64,7 @@ _LATER = {
     "parse": "valor.video.parser",
     "ClipSet": "valor.data.clips",
     "Differences": "valor.scoring.held",
+    "HarvestOptions": "valor.label_harvest.harvest",
     "Parse": "valor.data.parse_file",
     "ParseOptions": "valor.video.options",
     "Parser": "valor.video.parser",

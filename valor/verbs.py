@@ -9,6 +9,7 @@ stands beside the parser it makes, in `valor.video.parser`.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,8 @@ def harvest(
         teachers: Which, and where their weights are; None for CLIP ViT-L/14 and CLAP 630k-fusion.
         classes: `llp`, a vocabulary file or names with commas between; None for those of the data set the manifest lies
             in, or of the store.
-        options: Grid, workers, limits, decoder; None for the defaults, on the grid of the data set.
+        options: Grid (where none is given, that of the data set), workers, limits, decoder, shares, shard size, what is
+            read again; None for the defaults.
         own_files: Python files of your own parts, known from then on, see `valor.training.own`.
         progress: Whether to show a progress bar on stderr.
 
@@ -79,7 +81,9 @@ def harvest(
     from valor.teachers import TeacherChoice, build_teachers, known_store
 
     table = place_of(manifest)
-    choice, options = teachers or TeacherChoice(), options or stage.HarvestOptions(grid=grid_of(table.parent))
+    choice, options = teachers or TeacherChoice(), options or stage.HarvestOptions()
+    if options.grid == stage.HarvestOptions(segment_seconds=options.segment_seconds).grid:
+        options = replace(options, grid=grid_of(table.parent))
     with end_noted(options.log_json, {"share": str(options.share), "store": str(store)}):
         vocabulary = vocabulary_of(classes, table.parent, store=place_of(store))
         clips = read_manifest(table, class_names(vocabulary))

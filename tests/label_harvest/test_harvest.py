@@ -55,6 +55,21 @@ def test_clips_become_evidence(videos, tmp_path):
     assert 0 < sum(vars(report.clock).values()) <= report.seconds and report.clock.network > 0
 
 
+def test_a_clip_that_is_not_where_its_path_leads_says_the_path(videos, tmp_path):
+    paths = ("", "far/b.mp4", "tars/0.tar/x/c.mp4", "one.mkv")
+    manifest = dataclasses.replace(manifest_of("gone", "b", "c", "d"), paths=paths)
+    videos_there = tmp_path / "videos"
+    videos_there.mkdir()
+    (videos_there / "one.mkv").write_bytes((videos / "b.mkv").read_bytes())
+    report = harvest(manifest, videos_there, tmp_path / "store", teachers(), options=OPTIONS, progress=False)
+    assert [row.message for row in report.failures] == [
+        "no file of this name among the videos",
+        "no file far/b.mp4 among the videos",
+        "no member x/c.mp4 of tars/0.tar among the videos",
+    ]
+    assert "no member x/c.mp4 of tars/0.tar" in (report.folder / "failures.csv").read_text()
+
+
 def test_broken_clips_become_rows_and_absent_evidence(videos, tmp_path):
     folder = tmp_path / "videos"
     folder.mkdir()

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING
@@ -128,7 +129,13 @@ class Parser:
         Raises:
             MediaError: The file cannot be parsed; says why.
             ValueError: The options do not fit the system, or the parser is closed.
+            TypeError: It is no path, but bytes or an open file.
         """
+        if not isinstance(path, str | PathLike):
+            raise TypeError(
+                f"a Parser takes the path of a media file, got {type(path).__name__}; write what it holds to a file, "
+                "such as a tempfile.NamedTemporaryFile(suffix='.mp4'), and give its name"
+            )
         options = replace(self.options, **changes) if changes else self.options  # type: ignore[arg-type]
         sketch = MediaSketch() if options.evidence is None else None
         watch = sketch.watch if sketch is not None else None

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+import valor
 from tests.helpers.toy import ToySound, write_toy_clip
 from tests.helpers.typed import typed
 from tests.valor.training.test_own import BLOCKS
@@ -19,7 +20,7 @@ from valor.data.score_file import read_scores_json
 from valor.data.tables import write_event_table, write_weak_table
 from valor.label_harvest.store.listing import write_list
 from valor.label_harvest.store.shards import ShardRow, read_markers, write_shard
-from valor.label_harvest.store.share import write_lock
+from valor.label_harvest.store.share import Share, write_lock
 from valor.label_harvest.store.store import describe, open_store, read_store
 from valor.label_harvest.teachers.build import TEACHERS
 from valor.viewer.corrections import Corrections
@@ -223,6 +224,17 @@ def test_its_clips_are_harvested_on_its_grid(birds, tmp_path):
     assert done.code == 3 and "2 no_video" in done.out, done
     store = read_store(tmp_path / "store")
     assert store.class_names == BIRDS and store.arrays["audio.similarity"].shape == (2, 5, 3)
+    options = valor.HarvestOptions(share=Share(2, 2), shard_size=1)
+    report = valor.harvest(birds / "data/dev.tsv", videos=tmp_path / "videos", store=tmp_path / "half", options=options,
+                           teachers=valor.TeacherChoice(audio="loudness", visual="none"), progress=False)  # fmt: skip
+    assert len(report.rows) == 1 and read_store(tmp_path / "half").arrays["audio.similarity"].shape == (1, 5, 3)
+
+
+def test_a_training_on_a_store_elsewhere_is_told_how_to_name_it(birds, tmp_path):
+    shutil.copytree(birds / "data", tmp_path / "data", ignore=shutil.ignore_patterns("store"))
+    where = ("--data", tmp_path / "data", "--labels", birds / "labels", "--out", tmp_path / "run")
+    done = typed("train", "valor", *where, *SET)
+    assert "run the harvest first, or give the --store that it wrote elsewhere" in done.complaint()
 
 
 def test_what_is_of_llp_alone_refuses_it(birds, tmp_path):

@@ -76,6 +76,14 @@ def test_several_threads_may_call_one_parser(clips, monkeypatch):
         assert np.array_equal(one.sketch.strip(), other.sketch.strip())
 
 
+def test_what_is_no_path_is_refused_in_a_sentence(clips, monkeypatch):
+    monkeypatch.setattr(made, "load_system", lambda run, **_: toy_system())
+    with valor.Parser(checkpoint="run") as parser, clips[0].open("rb") as file:
+        for given, kind in ((b"\x00", "bytes"), (file, "BufferedReader")):
+            with pytest.raises(TypeError, match=f"takes the path of a media file, got {kind}; write what it holds"):
+                parser(given)
+
+
 def test_a_closed_parser_says_so(clips, monkeypatch):
     monkeypatch.setattr(made, "load_system", lambda run, **_: toy_system())
     with valor.Parser(checkpoint="run", options=ParseOptions(limits=None)) as parser:
