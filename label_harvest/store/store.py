@@ -437,8 +437,8 @@ def store_folder(path: Place) -> Place:
         listed = ", ".join(folder.name for folder in folders)
         raise ValueError(f"{path}: holds evidence of several fingerprints ({listed}); give one of these folders")
     raise NoStoreError(
-        f"{path}: expected an evidence store (with a manifest.json), got none; run the harvest first, or give the `store` "
-        "that it wrote elsewhere"
+        f"{path}: expected an evidence store (with a manifest.json), got none; run the harvest first, or give the "
+        "`store` that it wrote elsewhere"
     )
 
 

@@ -332,13 +332,14 @@ def _refuse_shared(roots: Sequence[Root], found: Mapping[str, Media | None]) -> 
         if media is not None:
             users[str(media)].append(clip_id)
     shared = [
-        f"{PurePosixPath(name).name} ({', '.join(ids)})"
+        f"{PurePosixPath(name).name} ({some_of(ids)})"
         for name, ids in users.items()
         if len({_SECOND_EVENT.sub("", clip_id) for clip_id in ids}) > 1
     ]
     if shared:
         raise ValueError(
-            f"{_told(roots)}: {len(shared)} files stand for two clips: {some_of(shared)}; use whole ids as names"
+            f"{_told(roots)}: {len(shared)} files stand for several clips each: {some_of(shared)}; use whole ids as "
+            "names, or give each clip a path of its own where the table has a column `path`"
         )
 
 

@@ -47,7 +47,7 @@ def run(cli: argparse.Namespace) -> int:
     findings = examine(cli.data) + weight_findings([name for name in cli.weights.split(",") if name], cli.data)
     for finding in findings:
         remedy = f"  -> {typed_words(finding.remedy, WORDS)}" if finding.remedy else ""
-        say(f"{finding.state:8s}{finding.subject:26s}{finding.found}{remedy}")
+        say(f"{finding.state:8s}{finding.subject + '  ':26s}{finding.found}{remedy}")
         if finding.table:
             say(indent(typed_words(finding.table, WORDS), " " * 8))
     missing = [finding for finding in findings if finding.state == "missing"]

@@ -38,7 +38,7 @@ from valor.label_harvest.media.windows import num_segments as segments_of
 from valor.label_harvest.places.place import Place, place_of
 from valor.label_harvest.store.manifest import HarvestManifest, check_modality_tags, composed
 
-from .names import join_names, list_names, name_reader, name_splitter
+from .names import join_names, list_names, name_reader, name_splitter, split_names
 from .rows import (
     EVENT_COLUMNS,
     WEAK_COLUMNS,
@@ -541,6 +541,7 @@ def _annotation_rows(path: Place, columns: Sequence[str]) -> Iterator[tuple[int,
 
 
 def _unknown_class(where: str, names: Sequence[str], class_names: Sequence[str]) -> ValueError:
+    names = split_names(", ".join(names)) or names  # of a quoted one with commas, which was taken apart, the whole
     more = (
         f" (and further on {', '.join(map(repr, names[1:6]))}{', ...' if len(names) > 6 else ''})" if names[1:] else ""
     )

@@ -82,7 +82,7 @@ def test_two_candidates_are_an_error_that_lists_them(tmp_path):
 def test_one_file_cannot_stand_for_two_clips(tmp_path):
     (tmp_path / "abcdefghijk.mp4").touch()
     with pytest.raises(
-        ValueError, match=r"stand for two clips: abcdefghijk.mp4 \(abcdefghijk_0_10, abcdefghijk_30_40\)"
+        ValueError, match=r"stand for several clips each: abcdefghijk.mp4 \(abcdefghijk_0_10, abcdefghijk_30_40\)"
     ):
         find_media(tmp_path, ["abcdefghijk_0_10", "abcdefghijk_30_40"])
 

@@ -198,7 +198,12 @@ def test_paths_of_a_table(tmp_path):
     assert isinstance(found["i"], StoredObject) and str(found["i"]) == "s3://toy/k/v.mp4"
     with pytest.raises(ValueError, match=r"'both.mp4' leads to 2 files, .*one/both.mp4 and .*two/both.mp4"):
         find_clips(roots, ["a"], ["both.mp4"])
-    with pytest.raises(ValueError, match=r"1 files stand for two clips: x.mp4 \(a, b\)"):
+    names = [f"v{n}" for n in range(200)]
+    with pytest.raises(
+        ValueError, match=r"x.mp4 \(v0, v1, v2, v3, v4 and 195 more\); use whole ids as names, or give each"
+    ):
+        find_clips(tmp_path, names, ["one/deep/x.mp4"] * 200)
+    with pytest.raises(ValueError, match=r"1 files stand for several clips each: x.mp4 \(a, b\)"):
         find_clips(roots, ["a", "b"], ["deep/x.mp4", str(tmp_path / "one/deep/x.mp4")])
     with pytest.raises(ValueError, match="ftp:// is not supported"):
         find_clips(roots, ["a"], ["ftp://x/y"])

@@ -152,6 +152,7 @@ def test_rows_that_cannot_be_meant_are_refused_with_file_and_line(folder, row, m
         (b"filename\tevent_labels\n", "at least one clip under the header"),
         (b"filename\tevent_labels\nclip-a\tDog\nclip-a\tDog\n", ":3: clip 'clip-a' stands here a second time"),
         (b"filename\tevent_labels\nclip-a\tDog,Wolf\n", ":2: unknown class 'Wolf'"),
+        (b'filename\tevent_labels\nclip-a\tDog,"Car, passing"\n', ":2: unknown class 'Car, passing'; known"),
         (b"PK\x03\x04\xff\xfe\x00\x00", "is it a binary file"),
     ],
 )
