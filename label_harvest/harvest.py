@@ -439,7 +439,7 @@ class _Run:
                     if shard.differs(arrays):
                         write_shard(self.folder, batch.shard, arrays, shard.rows, self._own(shard))
                     del begun[batch.shard]
-                    said.written(batch.shard)
+                    said.written(batch.shard, _num_clips([shard.plan]))
         return made
 
     def _looked_for(self, row: ShardRow) -> ShardRow:

@@ -116,6 +116,7 @@ class Progress:
         self._began = self._last = time.monotonic()
         self._counts = {"done": 0, "total": 0, "failed": 0}
         self._shard: int | None = None
+        self._stored = 0
         self._ended: dict[str, object] = {}
 
     def __enter__(self) -> "Progress":
@@ -129,6 +130,8 @@ class Progress:
         ended = kind in (KeyboardInterrupt, EndedBySignal)
         outcome = "done" if kind is None else "interrupted" if ended else "failed"
         told = {"message": str(error)} if error is not None else {}
+        if kind is not None:  # what was judged and is in no shard is lost
+            self._counts["done"] = self._stored
         seconds = round(time.monotonic() - self._began, 3)
         self._write("end", {"outcome": outcome, **told, **self._counts, "seconds": seconds, **self._ended})
         if error is not None:
@@ -163,9 +166,10 @@ class Progress:
         if time.monotonic() - self._last >= self._every:
             self._say()
 
-    def written(self, shard: int) -> None:
-        """A shard is done."""
+    def written(self, shard: int, clips: int) -> None:
+        """A shard is in the store, with so many of the clips that were to be done."""
         self._shard = shard
+        self._stored += clips
         self._say()
 
     def end(self, facts: Mapping[str, object]) -> None:

@@ -72,7 +72,7 @@ def test_a_file_gets_a_line_of_json_for_the_start_each_shard_every_so_often_and_
     with Progress(path, {"share": "1/2"}, every=3600) as said:
         said.start(10, bar=False, cached=4)
         said.update(4, 1)
-        said.written(2)
+        said.written(2, 4)
         said.update(6, 0)  # too soon after the last one
         said.end({"by_status": {"ok": 9}})
     _, start, progress, end = lines_of(path)
@@ -97,8 +97,17 @@ def test_a_file_gets_a_line_of_json_for_the_start_each_shard_every_so_often_and_
 def test_an_error_is_in_the_last_line(tmp_path):
     with pytest.raises(OSError, match="full"), Progress(tmp_path / "a", {}) as said:
         said.start(10, bar=False, cached=0)
+        said.update(4, 0)
+        said.written(0, 4)
+        said.update(3, 0)
         raise OSError("the disk is full")
-    assert lines_of(tmp_path / "a")[-1].items() >= {"outcome": "failed", "message": "the disk is full"}.items()
+    end = {
+        "outcome": "failed",
+        "message": "the disk is full",
+        "done": 4,
+        "total": 10,
+    }  # of seven
+    assert lines_of(tmp_path / "a")[-1].items() >= end.items()
     with pytest.raises(KeyboardInterrupt), Progress(tmp_path / "b", {}):
         raise KeyboardInterrupt
     assert lines_of(tmp_path / "b")[-1]["outcome"] == "interrupted"
@@ -124,5 +133,5 @@ def test_an_error_before_a_run_begins_leaves_the_last_line_alone_and_once(tmp_pa
 def test_a_file_that_cannot_be_written_ends_no_harvest(tmp_path, caplog):
     with Progress(tmp_path / "none" / "a", {}) as said:
         said.start(10, bar=False, cached=0)
-        said.written(1)
+        said.written(1, 10)
     assert caplog.text.count("no progress is written any more (No such file or directory)") == 1
