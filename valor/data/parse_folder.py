@@ -84,7 +84,9 @@ def read_parse_predictions(
         kept = [row for row in range(len(files)) if row not in left_out]
         files, parses = [files[row] for row in kept], [parses[row] for row in kept]
         named = tuple(named[row] for row in kept)
-    if note := replaced_note([parse.media.name for parse in parses if was_replaced(parse.media)]):
+    is_peek = gates == DROPPED and not clip_ids  # of how long clips are; said when they are read to be scored
+    others = [] if is_peek else [parse.media.name for parse in parses if was_replaced(parse.media)]
+    if note := replaced_note(others):
         _LOG.warning("%s: %s", files[0].parent, note)
     valid = np.array([np.arange(longest) < len(parse.segment_probs) for parse in parses])
     gate = "none" if gates == DROPPED else first.decision.gate

@@ -5,7 +5,7 @@ import pytest
 
 from tests.helpers.toy_parse import toy_parse
 from valor.data.parse_file import read_parse, write_parse
-from valor.data.parse_folder import read_parse_predictions
+from valor.data.parse_folder import DROPPED, read_parse_predictions
 from valor.data.parsed_media import modified_at, replaced_note, told_apart, was_replaced
 from valor.exchange.sources import export_events, open_source, timelines_of
 from valor.exchange.taken_in import ImportOptions, import_events
@@ -47,7 +47,9 @@ def test_events_are_neither_shown_nor_scored_over_another_file_without_a_word(he
     for content, said in ((b"a film", False), (b"another film", True)):
         (tmp_path / "k.mp4").write_bytes(content)
         document = read_document([str(tmp_path / "k.json")], SourceOptions())
-        read_parse_predictions([tmp_path / "k.json"])
+        read_parse_predictions([tmp_path / "k.json"], gates=DROPPED)  # looked at for its length alone
+        assert not caplog.text
+        read_parse_predictions([tmp_path / "k.json"], ["k"], gates=DROPPED)
         note = "k.mp4 is not the file that was parsed"
         assert any(note in one for one in document.notes) is said is (note in caplog.text)
         assert any(note in one for one in document.clips[0].notes) is said
