@@ -469,5 +469,5 @@ def _write_page(path: Path, parses: list[Parse]) -> None:
         for file, parse in zip(written, parses, strict=True):
             write_parse(file, parse)
         document = read_document([str(file) for file in written], SourceOptions(class_names=parses[0].class_names))
-        for note in (*document.notes, *write_page(path, document)):
+        for note in (*document.notes, *document.about, *write_page(path, document)):
             say(f"note: {note}", file=sys.stderr)

@@ -78,7 +78,7 @@ def run(cli: argparse.Namespace) -> int:
     if options.split is None and (filed := split_of_folder(folder)) is not None:  # lest it has tables of two
         options = replace(options, split=filed.split)
     document = read_document(cli.sources, options)
-    for note in document.notes:
+    for note in (*document.notes, *document.about):
         say(f"note: {typed_words(note, cli.flags)}", file=sys.stderr)
     corrections = Corrections(folder, document)
     return _write(cli, corrections) if cli.out else _serve(cli, corrections)

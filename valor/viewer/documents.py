@@ -133,7 +133,9 @@ class Document:
     dataset: DataSet = LLP
     """Whose tables these are."""
     notes: tuple[str, ...] = ()
-    """What a reader should know, such as media that was left out."""
+    """What a reader of each clip should know."""
+    about: tuple[str, ...] = ()
+    """What is to be said of all of it and of no single clip, such as clips that were left out."""
     report: tuple[Section, ...] = ()
     """What the page says of all clips; without it there are the clips alone."""
     identity: str = field(init=False, default="")

@@ -190,6 +190,7 @@ def pack_index(document: Document) -> dict[str, Any]:
         "modalities": list(MODALITIES),
         "split": document.split,
         "notes": list(document.notes),
+        "about": list(document.about),
         "systems": [_pack_system(system, document.class_names) for system in document.systems],
         "clips": {
             "id": [clip.clip_id for clip in clips],

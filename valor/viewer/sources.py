@@ -98,7 +98,6 @@ def read_document(typed: Iterable[str], options: SourceOptions) -> Document:
     others = [one.parsed[clip_id].media.name for one in gathered for clip_id in sorted(one.replaced)]
     notes = [f"{replaced_note(others)}; until then nothing is played"] * bool(others) + notes
     of_drawings = [one.system.name for one in gathered if any(parse.caveat for parse in one.parsed.values())]
-    notes = [f"{name}: {OF_DRAWINGS}." for name in of_drawings] + notes
     return Document(
         title=" · ".join(one.system.name for one in gathered) or f"Annotations of {wanted.split}",
         class_names=names,
@@ -106,7 +105,8 @@ def read_document(typed: Iterable[str], options: SourceOptions) -> Document:
         clips=tuple(_with_media(clip, media.get(clip.clip_id)) for clip in clips),
         split=wanted.split,
         dataset=dataset,
-        notes=tuple(notes),
+        notes=tuple(f"{name}: {OF_DRAWINGS}." for name in of_drawings),
+        about=tuple(notes),
     )
 
 

@@ -188,7 +188,10 @@ def test_keys_move_through_events_clips_and_time(viewer):
     viewer.keyboard.press("?")
     assert viewer.locator("#help").is_visible()
     sheet = viewer.locator("#help").text_content()
-    assert all(word in sheet for word in ("next, previous clip", "loop the selected event", "undo"))
+    assert all(
+        word in sheet
+        for word in ("next, previous clip", "undo", "gate", "Against auto", "own rule", "how much of a clip is right")
+    )
     viewer.keyboard.press("Escape")
     assert not viewer.locator("#help").is_visible()
     viewer.keyboard.press("/")

@@ -132,6 +132,13 @@ def test_notes_stand_under_the_name_of_the_clip_on_paper_too(opened, tmp_path):
     until(page, "document.getElementById('clip-notes').textContent === 'Note: one: its sound was made up.'")
 
 
+def test_what_is_said_of_no_single_clip_stands_beside_the_list_and_under_no_clip(opened, tmp_path):
+    write_page(tmp_path / "p.html", toy_document(about=(f"40 clips are left out ({NASTY})",)))
+    page = opened((tmp_path / "p.html").as_uri())
+    assert page.locator("#about").text_content() == f"40 clips are left out ({NASTY})"
+    assert not page.locator("#clip-notes").is_visible()
+
+
 @pytest.mark.parametrize(("width", "height"), [(1400, 900), (1000, 700), (390, 844)])
 def test_notes_are_whole_and_push_scores_down_or_are_scrolled(opened, tmp_path, width, height):
     first, *others = toy_document().clips

@@ -237,7 +237,7 @@ def test_grids_that_differ_are_said_not_mixed(tmp_path):
     second = write_parse(tmp_path / "b.json", parse_record("a.mp4", segments=9))
     document = read_document([f"one={first}", f"two={second}"], PLAIN)
     assert document.clips[0].marks[1] is None
-    assert "two has another grid than one" in document.notes[0]
+    assert "two has another grid than one" in document.about[0]
 
 
 def test_pseudo_labels_are_a_system_of_decisions(tmp_path):

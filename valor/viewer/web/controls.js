@@ -6,6 +6,15 @@ const KEYS = [
   ["Correcting", [["E", "start or stop correcting"], ["drag an edge", "moves it by segments; with Alt freely"], ["drag on a row", "adds an event"], ["I", "add an event at the playhead"], ["[  ]", "start or end of the event at the playhead"], ["M", "audible or visible"], ["Del", "delete the event"], ["Ctrl Z", "undo; with Shift redo"], ["Enter", "call the clip right, go to the next"]]],
 ];
 
+const WORDS = [
+  ["F", "how much of a clip is right, 0 to 100: at the level of segments, the mean of audible, visible and both at once, each over its classes"],
+  ["threshold", "how probable a class must be in a segment; own: systems or classes have one each"],
+  ["gate", "a class counts only where it is probable in the clip as a whole, too"],
+  ["own rule", "the thresholds and the gate that each system was decided by"],
+  ["Against auto", "what hits and misses are told by: corrections, else the truth, else the first of several systems"],
+  ["unsure", "something else explains the event as well"],
+];
+
 function startControls() {
   $("document-title").textContent = INDEX.title;
   $("report-turn").hidden = !hasReport;
@@ -179,7 +188,7 @@ function showHelp() {
   const sheet = $("help"), close = element("button", "icon", "×");
   close.setAttribute("aria-label", "Close");
   close.addEventListener("click", () => sheet.close());
-  sheet.replaceChildren(element("h2", "", "Keys"), close);
+  sheet.replaceChildren(element("h2", "", "Keys and words"), close);
   for (const [title, keys] of KEYS) {
     const table = element("div", "keys");
     for (const [key, what] of keys) {
@@ -190,6 +199,12 @@ function showHelp() {
     }
     sheet.append(element("h3", "", title), table);
   }
-  sheet.append(element("p", "", "Click an event to hear and see it over and over; click beside it to go there. Ctrl and the wheel, or two fingers, zoom. Scores are segment-level F of the clip, the mean of audible, visible and both at once."));
+  const words = element("div", "keys words");
+  for (const [word, meaning] of WORDS) {
+    const row = element("div");
+    row.append(element("span", "k", word), element("span", "", meaning));
+    words.append(row);
+  }
+  sheet.append(element("h3", "", "Words"), words, element("p", "", "Click an event to hear and see it over and over; click beside it to go there. Ctrl and the wheel, or two fingers, zoom."));
   sheet.showModal();
 }

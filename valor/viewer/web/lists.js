@@ -80,6 +80,8 @@ function startFinder() {
   const counts = new Array(NUM_CLASSES).fill(0);
   for (const classes of CLIPS.classes) for (const c of classes) counts[c]++;
   CLASSES.forEach((name, c) => option($("class-filter"), c, `${pretty(name)} (${counts[c]})`));
+  $("about").textContent = INDEX.about.join(" ");
+  $("about").hidden = !INDEX.about.length;
   finder.list = new VirtualList($("clips"), 54, renderClip, (i) => { openClip(finder.order[i]); closeSide(); });
   finder.eventList = new VirtualList($("events"), 30, renderEvent, (i) => chooseEvent(finder.events[i], { start: !view.editing }));
   $("search").addEventListener("input", arrange);
