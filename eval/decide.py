@@ -327,6 +327,25 @@ def decide(
     return marked
 
 
+def closes_nothing(
+    segment_probs: FloatArray,
+    *,
+    clip_probs: FloatArray | None = None,
+    modality_probs: FloatArray | None = None,
+    options: PostProcessing = HAN_RULE,
+) -> bool:
+    """Say whether a gate keeps out nothing of what reaches the segment threshold, so that segments decide alone.
+
+    So does one that reads the maximum of the segments. Arguments and errors are those of `decide`; where no segment
+    reaches its threshold, or there is no gate, nothing can be said and the answer is False.
+    """
+    alone = decide(segment_probs, options=replace(options, gate="none"))
+    if set(options.gate if isinstance(options.gate, tuple) else (options.gate,)) == {"none"} or not alone.any():
+        return False
+    gated = decide(segment_probs, clip_probs=clip_probs, modality_probs=modality_probs, options=options)
+    return bool(np.array_equal(alone, gated))
+
+
 def open_gates(
     segment_probs: FloatArray,
     *,

@@ -221,13 +221,15 @@ def score(
 
     Args:
         predictions: What `predict` returned, any prediction file, a run folder, which parses the split first, or
-            [N, T, M, C], an array or a tensor: bool, or 0 and 1, are marks, float are probabilities of segments. Beside
-            a folder of tables the clips and classes of the array are in the order of these.
+            [N, T, M, C], an array or a tensor: bool, or 0 and 1, are marks, float are probabilities of segments; or a
+            pair of them (audio, visual), each [N, T, C]. Beside a folder of tables the clips and classes of the array
+            are in the order of these.
         truth: Folder of the annotation tables; for an array of predictions also bool [N, T, M, C].
         split: The split of the tables that was predicted; None for the one the data set is scored on, `test`.
         rule: Thresholds and gate, or the name of a preset (`"jomold"`) or of a gate (`"none"`) as on the command line;
             None for both 0.5 and the gate the predictions have probabilities for.
-        clip_probs: float [N, C] beside an array of probabilities, what the gate clip reads.
+        clip_probs: float [N, C] beside an array of probabilities, what the gate clip reads: the network's own pooled
+            probabilities. The maximum of the segments is no gate, and noted; `rule="none"` says so.
         modality_probs: float [N, M, C] beside an array of probabilities, what the gate modality reads.
         own_files: Python files of your own parts, known from then on, see `valor.training.own`.
         options: Fields of `valor.scoring.given.TruthOptions`: `allow_subset=True` scores the clips that are there where
@@ -242,10 +244,12 @@ def score(
     """
     _use(own_files)
     from valor.eval.decide import named_rule
-    from valor.scoring.given import TruthOptions, judge_of
+    from valor.scoring.given import TruthOptions, judge_of, note_open_gate
 
     judge = judge_of(truth, split, named_rule(rule), TruthOptions(**options))
-    return judge.scores(predictions, clip_probs=clip_probs, modality_probs=modality_probs)
+    found = judge.scores(predictions, clip_probs=clip_probs, modality_probs=modality_probs)
+    note_open_gate("these predictions", [found])
+    return found
 
 
 def compare(

@@ -19,6 +19,7 @@ from tests.conftest import ROOT
 from tests.helpers.toy_line import write_tables, write_videos
 from tests.helpers.toy_scores import write_toy_scores
 from tests.helpers.toy_viewer import toy_document
+from tests.helpers.typed import typed
 from valor.data.predictions import Predictions, decisions
 from valor.eval import scores as eval_scores
 from valor.eval.decide import decide
@@ -158,6 +159,48 @@ def test_probabilities_of_ones_own_are_scored_as_an_array(tmp_path):
             valor.score(probs, toy.data, split="test", rule=name)
     with pytest.raises(ValueError, match="clip_probs: beside an array of probabilities"):
         valor.score(probs > 0.5, toy.data, split="test", clip_probs=clip_probs)
+
+
+def test_a_gate_that_closes_nothing_is_said(tmp_path, caplog):
+    toy = write_toy_scores(tmp_path)
+    probs = np.random.default_rng(5).random(toy.split.truth.shape)
+    names = {"clip_ids": toy.split.clip_ids, "class_names": toy.split.class_names}
+    highest, low = probs.max(axis=(1, 2)), np.full(toy.split.weak_labels.shape, 0.2)
+    for name, gate in (("highest", highest), ("low", low)):
+        Predictions(**names, segment_probs=probs, clip_probs=gate).save(tmp_path / f"{name}.npz")
+    alone, ungated = "the gate closes nothing: every segment that reaches its threshold passes", {}
+    for truth in (toy.data, toy.split.truth):
+        caplog.clear()
+        scores = valor.score(probs, truth, clip_probs=highest)
+        assert caplog.text.count(alone) == 1 and scores.segment == valor.score(probs, truth, rule="none").segment
+        valor.score(probs, truth, clip_probs=low), valor.score(np.zeros_like(probs), truth, clip_probs=low)
+        assert caplog.text.count(alone) == 1
+    caplog.clear()
+    valor.compare([tmp_path / "highest.npz"] * 2, tmp_path / "low.npz", toy.data)
+    assert caplog.text.count(alone) == 1 and f"system: {alone}" in caplog.text
+    for name in ("highest", "low"):
+        words = ("--annotations", toy.data, "--split", "test", "--json", tmp_path / f"{name}.json")
+        ungated[name] = alone in typed("evaluate", tmp_path / f"{name}.npz", *words).out
+    assert ungated == {"highest": True, "low": False}
+    shown = valor.table(tmp_path / "highest.json", tmp_path / "low.json")
+    assert [note[-9:] for note in shown.notes if alone in note] == [": highest"]
+
+
+def test_two_arrays_are_audio_and_visual_and_other_containers_are_refused(tmp_path):
+    toy = write_toy_scores(tmp_path)
+    rng = np.random.default_rng(5)
+    probs, clip_probs = rng.random(toy.split.truth.shape), rng.random(toy.split.weak_labels.shape)
+    pair, marks = (probs[:, :, 0], torch.from_numpy(probs[:, :, 1])), probs > 0.5
+    wanted = valor.score(probs, toy.data, clip_probs=clip_probs)
+    assert valor.score(pair, toy.data, clip_probs=clip_probs).segment == wanted.segment
+    marked = valor.compare([marks[:, :, 0], marks[:, :, 1]], toy.split.truth, toy.data)
+    assert marked.num_seeds == (1, 1) and "-" in repr(marked)
+    with pytest.raises(ValueError, match=r"audio and visual \[clips, segments, classes\] of one shape, got"):
+        valor.score((probs[:, :, 0], probs[1:, :, 1]), toy.data)
+    with pytest.raises(ValueError, match=r"got a dict; of arrays by clip say valor.Predictions\(clip_ids=tuple\(d\)"):
+        valor.score(dict(zip(toy.split.clip_ids, marks, strict=True)), toy.data)
+    with pytest.raises(ValueError, match="a pair of arrays .*, got tuple; np.stack makes one array of several"):
+        valor.score((probs[:, :, 0],) * 3, toy.data)
 
 
 def test_a_part_of_the_clips_is_scored_when_asked(tmp_path):

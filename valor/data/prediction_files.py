@@ -89,6 +89,11 @@ from .rows import (
 from .segment_grid import ListedEvent, SegmentGrid, predictions_of
 from .tables import MOST_SEGMENTS
 
+_OF_ARRAYS = (
+    "of an array Python makes one: valor.Predictions(clip_ids=ids, class_names=names, segment_probs=array, "
+    'clip_probs=gate).save("mine.npz")'
+)
+
 
 def read_any_predictions(
     path: Path | str,
@@ -141,7 +146,7 @@ def read_any_predictions(
     raise ValueError(
         f"{path}: expected a prediction file (.npz or .json), a folder with audio.tsv and visual.tsv, or a pair "
         f"NAME.audio.tsv and NAME.visual.tsv, got a file {path.suffix or 'without an ending'}"
-        f"{f'; parse it first, `valor parse {path}`' if is_media else ''}"
+        f"; {f'parse it first, `valor parse {path}`' if is_media else _OF_ARRAYS}"
     )
 
 

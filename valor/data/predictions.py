@@ -40,6 +40,7 @@ from valor.label_harvest.store.manifest import composed
 
 from .anchors import ZeroShot, anchor_scores, event_anchors
 from .provenance import Provenance
+from .score_file import gate_flags
 from .tables import Split
 
 if TYPE_CHECKING:
@@ -414,9 +415,7 @@ def decisions(predictions: Predictions, options: PostProcessing | None = None) -
                 "or predict again with probabilities"
             )
         rule = {"segment_threshold": None, "gate": "as predicted", "clip_threshold": None}
-        return predictions.predicted, rule if predictions.rounding is None else rule | {
-            "rounding": predictions.rounding
-        }
+        return predictions.predicted, rule | ({"rounding": predictions.rounding} if predictions.rounding else {})
     if options is None:
         options = PostProcessing(gate=gate_of(predictions))
     assert predictions.segment_probs is not None  # the other half of the check in __post_init__
@@ -502,6 +501,7 @@ def score_predictions(
         "truth_sha256": split.truth_sha256,
         "post_processing": rule,
         **predictions.provenance.flags,
+        **gate_flags(judged, rule),
     }
     if split.dataset != "llp":
         report["dataset"] = split.dataset
@@ -513,8 +513,7 @@ def score_predictions(
         report["anchors"] = {name: of.to_dict() for name, of in found.items()}
     elif held.events is not None and held.clip_seconds is not None and split.metrics:
         report["anchors"] = {name: of.to_dict() for name, of in event_anchors(held, split).items()}
-    if len(aligned.clip_ids) < len(split.clip_ids):
-        left_out = [clip_id for clip_id in split.clip_ids if clip_id not in set(aligned.clip_ids)]
+    if left_out := sorted(set(split.clip_ids) - set(aligned.clip_ids)):
         _LOG.warning("the score leaves out %s", _listed("clips", left_out))
         report["clips_sha256"] = hashlib.sha256("\n".join(sorted(aligned.clip_ids)).encode()).hexdigest()
     return scores, report

@@ -6,18 +6,35 @@ seen. A score file elsewhere, or one written by hand or by an older version, say
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from valor.eval.decide import PostProcessing, closes_nothing
 from valor.label_harvest.disk import file_sha256, replaced
 from valor.label_harvest.strict_json import as_object, as_text
 
 from .seal import sealed_json, unsealed
+
+if TYPE_CHECKING:
+    from .predictions import Predictions
 
 KIND = "valor scores"
 _NAME = "scores.json"
 _OF_RUN = ("recipe.json", "predictions.npz")
 """Files of a run folder that its scores belong to."""
 _BESIDE = "beside"
+
+
+OPEN_GATE = "gate_closes_nothing"
+"""Key of a score file, true where all segments that reach their threshold pass the gate."""
+
+
+def gate_flags(predictions: "Predictions", rule: Mapping[str, Any]) -> dict[str, bool]:
+    """What a score file says of the gate of a rule: `OPEN_GATE`, where it closes nothing of these probabilities."""
+    if predictions.segment_probs is None or predictions.predicted is not None or predictions.detections is not None:
+        return {}
+    gates = {"clip_probs": predictions.clip_probs, "modality_probs": predictions.modality_probs}
+    nothing = closes_nothing(predictions.segment_probs, **gates, options=PostProcessing.from_dict(dict(rule)))
+    return {OPEN_GATE: True} if nothing else {}
 
 
 def write_scores_json(path: Path | str, report: Mapping[str, Any], *, scored: Path | str | None = None) -> None:

@@ -19,7 +19,7 @@ from valor.data.anchors import OWN_CLASS, ZERO_SHOT
 from valor.data.datasets.dataset import DATASETS, dataset_of
 from valor.data.names import named_source
 from valor.data.provenance import MARK, told_by
-from valor.data.score_file import read_scores_json
+from valor.data.score_file import OPEN_GATE, read_scores_json
 from valor.data.tables import DEMO_WORLD, OWN_WORLD, PUBLISHED_TRUTH
 from valor.eval.decide import PRESETS, PostProcessing, is_complete
 from valor.eval.scores import FIGURES, LEVELS, TenScores
@@ -334,6 +334,7 @@ def _row_of(run: str | Path, file_name: str) -> TableRow:
         seeds=len(rows),
         provenance=provenance,
         flattered=any(row.flattered for row in rows),
+        has_open_gate=all(row.has_open_gate for row in rows),
     )
 
 
@@ -366,6 +367,7 @@ def _read_scores(path: Path) -> TableRow:
             dataset=_text_of(report, "dataset", "llp") or "llp",
             world=_world_of(report),
             flattered=as_flag(report.get(FLATTERED, False), FLATTERED),
+            has_open_gate=as_flag(report.get(OPEN_GATE, False), OPEN_GATE),
             unchecked=as_whole(report.get(UNCHECKED, 0), UNCHECKED, 0),
             extra_data=facts.extra_data,
             tuned=facts.tuned,

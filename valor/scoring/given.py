@@ -1,6 +1,7 @@
 """What the verbs `score` and `compare` are given - arrays, files, runs, folders of seeds - and its scores."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from valor.data.parse_folder import DECIDED, DROPPED, parse_files, refuse_other_
 from valor.data.prediction_files import read_any_predictions
 from valor.data.predictions import Predictions, decisions, score_predictions
 from valor.data.provenance import of_folder, told_by
+from valor.data.score_file import OPEN_GATE, gate_flags
 from valor.data.tables import LLP_SEGMENTS, Split
 from valor.eval import scores as scorer
 from valor.eval.decide import PostProcessing
@@ -21,10 +23,13 @@ from valor.training.run_folder import BEST, refuse_several_seeds, seed_folders
 from valor.training.scored import answers_of_run, seed_predictions
 
 from .held import Differences, Scores
+from .legend import CLOSES_NOTHING
 from .over_seeds import SeedScores, difference
 
 if TYPE_CHECKING:
     from valor.data.datasets.dataset import DataSet
+
+_LOG = logging.getLogger(__name__)
 
 _SAME = {"clips": "clips", "truth_sha256": "truth", "clips_sha256": "part of the clips"}
 """What two systems that are compared have in common, as score files say it."""
@@ -56,6 +61,7 @@ class Judge:
         """
         if isinstance(given, Scores):
             raise ValueError("these are scores already: give predictions to score, or compare scores without a truth")
+        given = _stacked(given)
         array = None
         if hasattr(given, "__array__"):  # of probabilities that are all 0 and 1 a gate may be beside
             array = as_array(given) if as_array(given).dtype.kind == "f" else as_marks(given)
@@ -64,20 +70,24 @@ class Judge:
             raise ValueError(f"{' and '.join(held)}: beside an array of probabilities of segments alone")
         if self.split is None:
             assert self.truth is not None  # or there are tables
-            return Scores.of(scorer.score(self._marks(given, array, held), self.truth))
+            marks, flags = self._marks(given, array, held)
+            return Scores.of(scorer.score(marks, self.truth), flags)
         found = self._read(given) if array is None else self._in_order(array, held)
         found = replace(found, provenance=found.provenance | of_folder(self.data)) if self.data else found
         return Scores.of(*score_predictions(found, self.split, self.rule, allow_subset=self.allow_subset))
 
-    def _marks(self, given: object, array: np.ndarray | None, gates: dict[str, Any]) -> np.ndarray:
-        """Decisions of an array, where the truth is one too."""
+    def _marks(
+        self, given: object, array: np.ndarray | None, gates: dict[str, Any]
+    ) -> tuple[np.ndarray, dict[str, bool]]:
+        """Decisions of an array, where the truth is one too, and what there is to say of their gate."""
         if array is None:
             raise ValueError(f"truth is an array, so predictions must be one too, got {given!r}; or give a folder")
         if array.dtype.kind != "f" or array.ndim != 4:
-            return array
+            return array, {}
         names = [tuple(map(str, range(count))) for count in (array.shape[0], array.shape[3])]
         held = Predictions(clip_ids=names[0], class_names=names[1], segment_probs=array, **gates)
-        return decisions(held, self.rule)[0]
+        marked, rule = decisions(held, self.rule)
+        return marked, gate_flags(held, rule)
 
     def _in_order(self, array: np.ndarray, gates: dict[str, Any]) -> Predictions:
         """An array of the clips and classes of the split, in the order of its tables."""
@@ -125,6 +135,45 @@ class TruthOptions:
     """Vocabulary of the tables; None for the data set's, of LLP for classes.json beside them."""
     dataset: "DataSet | str | None" = None
     """What the folder holds, a `DataSet` or its name; None for what its `dataset.json` says, or LLP."""
+
+
+def _is_pair(given: object) -> bool:
+    """Whether it is two arrays [N, T, C], audio and visual, as codes of the field hold them."""
+    arrays = isinstance(given, list | tuple) and len(given) == 2 and all(hasattr(one, "__array__") for one in given)
+    return arrays and all(as_array(one).ndim == 3 for one in given)
+
+
+def _stacked(given: Any) -> Any:  # noqa: ANN401
+    """A pair of arrays as one [N, T, M, C]; whatever else a file or predictions may be as it is.
+
+    Raises:
+        ValueError: It is something that holds arrays in another way.
+    """
+    if _is_pair(given):
+        heard, seen = map(as_array, given)
+        if heard.shape != seen.shape:
+            raise ValueError(
+                "a pair is audio and visual [clips, segments, classes] of one shape, "
+                f"got {heard.shape} and {seen.shape}"
+            )
+        return np.stack([heard, seen], axis=2)
+    if isinstance(given, Mapping):
+        raise ValueError(
+            "expected predictions, a file, or an array [clips, segments, 2, classes], got a dict; of arrays by clip "
+            "say valor.Predictions(clip_ids=tuple(d), class_names=names, predicted=np.stack(list(d.values())))"
+        )
+    if not (isinstance(given, str | Path | Predictions) or hasattr(given, "__array__")):
+        raise ValueError(
+            f"expected predictions, a file, an array [clips, segments, 2, classes] or a pair of arrays (audio, visual) "
+            f"[clips, segments, classes], got {type(given).__name__}; np.stack makes one array of several"
+        )
+    return given
+
+
+def note_open_gate(name: str, scores: Sequence[Scores]) -> None:
+    """A word on a system whose gate closes nothing."""
+    if all(one.report.get(OPEN_GATE) for one in scores):
+        _LOG.warning("%s: %s", name, CLOSES_NOTHING)
 
 
 def judge_of(truth: Any, split: str | None, rule: PostProcessing | None, options: TruthOptions) -> Judge:  # noqa: ANN401
@@ -193,7 +242,7 @@ def _side(given: Any, judge: Judge | None, default: str) -> _System:  # noqa: AN
     """Scores of a system, of each seed where it has several."""
     name, sources = default, [given]
     seeds: tuple[int, ...] = ()
-    if isinstance(given, list | tuple):
+    if isinstance(given, list | tuple) and not _is_pair(given):
         sources, seeds = list(given), tuple(range(len(given)))
     elif isinstance(given, str | Path):
         named, path = named_source(str(given))
@@ -211,6 +260,7 @@ def _side(given: Any, judge: Judge | None, default: str) -> _System:  # noqa: AN
     if not scores:
         raise ValueError(f"{name}: expected scores or predictions, one for each seed, got none")
     _refuse_unlike(name, scores)
+    note_open_gate(name, scores)
     report = {"clips": scores[0].clips, **scores[0].report}
     marked = told_by(report).marked(name)
     return _System(name=marked, scores=tuple(scores), seeds=seeds if len(scores) > 1 else (), report=report)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from valor.data.score_file import OPEN_GATE
 from valor.eval import tables
 from valor.eval.decide import rule_text
 from valor.eval.scores import FIGURES, LEVELS, Scores
@@ -30,7 +31,7 @@ from valor.training.facts import UNSEEN
 
 from .columns import SAID
 from .compare import FACTS, FLATTERED, NOTHING, UNCHECKED, Comparison, figure_names, said_of
-from .legend import NOT_CHECKED
+from .legend import CLOSES_NOTHING, NOT_CHECKED
 from .over_seeds import ScoredSeeds
 from .published import RECALLED
 from .row import TableRow
@@ -362,6 +363,7 @@ class Evaluation:
         covered = f"{report['clips']:,} of {report['clips_expected']:,} {self.split} clips"
         rule = rule_text(report["post_processing"])
         flattered = "; thresholds chosen on this very split, and so flattered" * report.get(FLATTERED, False)
+        flattered += f"; {CLOSES_NOTHING}" * report.get(OPEN_GATE, False)
         unchecked = report.get(UNCHECKED, 0)
         judged = f"; {NOT_CHECKED.format(unchecked, report['clips'])}" if unchecked else ""
         return f"{covered}, truth {self.truth_version} {report['truth_sha256'][:12]}, {rule}{flattered}{judged}"

@@ -13,6 +13,13 @@ NOT_CHECKED = "{:,} of {:,} clips are corrections not marked as checked; what no
 """Said of scores on corrections of which some may hold an answer that nobody judged."""
 
 
+CLOSES_NOTHING = (
+    "the gate closes nothing: every segment that reaches its threshold passes, as by the rule none and as it is with a "
+    "maximum of the segments in the place of a network's own clip probabilities"
+)
+"""Said of a system with a gate that does not gate."""
+
+
 def legend(rows: Sequence[TableRow], known: Published) -> list[str]:
     """What the words of the table mean: rules, truths, selection, coverage."""
     rules = {row.rule: _rule_in_full(row, known) for row in rows if row.post_processing is not None}
@@ -28,6 +35,8 @@ def legend(rows: Sequence[TableRow], known: Published) -> list[str]:
         notes.append(f"epoch that is best on the test split itself, and so flattered: {'; '.join(on_test)}")
     if chosen_here := [row.name for row in rows if row.flattered]:
         notes.append(f"thresholds chosen on the very split that is scored, and so flattered: {'; '.join(chosen_here)}")
+    if ungated := [row.name for row in rows if row.has_open_gate]:
+        notes.append(f"{CLOSES_NOTHING}: {'; '.join(ungated)}")
     notes += [f"{row.name}: {NOT_CHECKED.format(row.unchecked, row.clips)}" for row in rows if row.unchecked]
     notes += [f"{row.name}: {coverage(row)}" for row in rows if row.clips != row.clips_expected]
     return notes

@@ -61,6 +61,9 @@ class TableRow:
     unchecked: int = 0
     """How many of its clips have corrections as truth that nobody marked as checked."""
 
+    has_open_gate: bool = False
+    """Whether its gate closes nothing, so that its segments decide alone."""
+
     @property
     def may_be_best(self) -> bool:
         """Whether its figures count when the best are marked: not references, hints from memory, or part of a split."""
