@@ -21,6 +21,7 @@ from .scored import (
     named_path,
     read_seeds,
     read_truth,
+    settle_split,
 )
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ def run(cli: argparse.Namespace) -> int:
     from valor.training.log import unlike_steps
 
     scored = [cli.predictions, *([cli.compare] if cli.compare else [])]
+    settle_split(cli, scored)
     split, left_out = in_common(read_truth(cli, cli.predictions), cli, scored)
     unseen = None if cli.unseen is None else named_unseen(cli.unseen, split.class_names, split.unseen)
     seeds = read_seeds(cli.predictions, cli, split)

@@ -24,6 +24,7 @@ from .scored import (
     read_seeds,
     read_system,
     read_truth,
+    settle_split,
 )
 from .terminal import say
 
@@ -118,7 +119,8 @@ def _curves(kinds: Commands) -> Parser:
         "curves",
         "F of every class against its threshold",
         "Exact curves over every threshold that changes a decision, under the gate of the rule. A dot marks the best\n"
-        "threshold, which is no advice for this split: choose on val with `valor calibrate`, score on test.",
+        "threshold, which is no advice for this split: choose on val with `valor calibrate`, score on test. Of a\n"
+        "folder of seeds (RUN/seed-*) the mean F at each threshold is drawn.",
         "valor plot curves predictions.npz --annotations data --split val",
     )
     _systems(kind, several=False)
@@ -177,6 +179,7 @@ def run(cli: argparse.Namespace) -> int:
 
         figure = draw_training([named_path(typed) for typed in cli.runs], title=cli.title, style=style)
     else:
+        settle_split(cli, getattr(cli, "predictions", []))
         figure = _drawn(cli, read_truth(cli), style)
     write_figure(out, figure)
     say(f"wrote {out}")
@@ -192,12 +195,10 @@ def _drawn(cli: argparse.Namespace, split: Split, style: Style) -> "Figure":
     if cli.kind == "labels":
         return figures.draw_labels(_label_qualities(cli, split), of=of, **look)
     typed = cli.predictions if isinstance(cli.predictions, list) else [cli.predictions]
-    if cli.kind in ("classes", "confusion"):
+    if cli.kind in ("classes", "confusion", "curves"):
         return _of_seeds(cli, split, [read_seeds(path, cli, split) for path in typed], look | {"of": of})
     systems = [read_system(path, cli, split) for path in typed]
-    if cli.kind == "timeline":
-        return figures.draw_timeline(systems, split, cli.clip, videos=cli.videos, of=of, **look)
-    return figures.draw_curves(systems[0], split.class_names, level=cli.level, of=of, split=split.name, **look)
+    return figures.draw_timeline(systems, split, cli.clip, videos=cli.videos, of=of, **look)
 
 
 def _of_seeds(cli: argparse.Namespace, split: Split, systems: "list[ScoredSeeds]", look: dict[str, Any]) -> "Figure":
@@ -206,6 +207,8 @@ def _of_seeds(cli: argparse.Namespace, split: Split, systems: "list[ScoredSeeds]
 
     if cli.kind == "confusion":
         return figures.draw_confusion(systems[0], split.class_names, modality=cli.modality, **look)
+    if cli.kind == "curves":
+        return figures.draw_curves(systems[0], split.class_names, level=cli.level, split=split.name, **look)
     return figures.draw_classes(systems, split.class_names, level=cli.level, interval=not cli.no_interval, **look)
 
 

@@ -33,7 +33,7 @@ def add(commands: Commands) -> Parser:
         "labels harvested of its media: below the epoch chosen on validation stands the one chosen on test, as in\n"
         "some public codes (docs/datasets.md).\n"
         "The rows unav-... are of UnAV-100, beside what the true tags alone and the truth on segments score.\n\n"
-        "--simulated runs the whole row on noise of the published shapes and sizes with a weak class signal, made in\n"
+        "--simulated runs the whole row on noise of the published shapes and sizes with a class signal, made in\n"
         "OUT. It shows that the line runs and how long it takes; its figures mean nothing: the result,\n"
         "its files and rows, and the score files say SIMULATED.",
         "valor reproduce valor++ --data data --download\n"

@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -160,6 +161,30 @@ def _only_split(dataset: DataSet, folder: Path, *, dense: bool) -> str:
         return there[0]
     offered = " or ".join([split for split in there if split in known] or known)
     raise ValueError(f"--split must say which split of {folder} was predicted, {offered}, got none")
+
+
+def settle_split(cli: argparse.Namespace, scored: str | Path | Sequence[str | Path]) -> None:
+    """Take the split that all clips of what is scored are of, where none was typed: of a run, of its predictions."""
+    if cli.split is not None:
+        return
+    typed = [scored] if isinstance(scored, str | Path) else scored
+    held = [found for one in typed if (found := _predicted_clips(named_path(str(one))[1]))]
+    dataset = dataset_of(cli.annotations)
+    for split in dataset.annotated if held else ():
+        with suppress(FileNotFoundError):
+            names = dataset.names_in(cli.annotations, cli.classes)
+            known = set(dataset.read_split(cli.annotations, split, names, truth_version=cli.truth).clip_ids)
+            if all(found <= known for found in held):
+                cli.split = split
+
+
+def _predicted_clips(path: Path) -> frozenset[str]:
+    """The clips of an .npz of predictions, or of those in a folder of a run or of its seeds; none of anything else."""
+    from valor.training.run_folder import PREDICTIONS
+
+    of_run = [path / PREDICTIONS, *sorted(path.glob(f"seed-*/{PREDICTIONS}"))]
+    file = next((one for one in of_run if one.is_file()), path)
+    return frozenset(read_predictions(file).clip_ids) if file.suffix == ".npz" and file.is_file() else frozenset()
 
 
 def _segments_of(scored: str | Path | None, cli: argparse.Namespace, names: tuple[str, ...]) -> int | None:

@@ -83,7 +83,7 @@ class SimulationOptions:
     clips: int | None = None
     """Clips of all splits together, shared out as in the data set (of LLP 11849, which are 0.97 GB for valor++ and
     1.27 GB for the others; of AVE 4143, of UnAV-100 10790)."""
-    signal: float = 2.0
+    signal: float = 8.0
     """How far an event moves its segment's features along the direction of its class, in deviations of the noise."""
     label_errors: float = 0.1
     """Share of the (segment, tag) pairs a simulated teacher gets wrong."""

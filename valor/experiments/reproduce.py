@@ -70,7 +70,7 @@ RESULT = "reproduction"
 """Name of the files and of the folder of what was found."""
 
 _SIMULATED_NOTE = (
-    f"{MARK}: noise of the shapes of the published features, with a weak class signal. These figures say that the line "
+    f"{MARK}: noise of the shapes of the published features, with a class signal. These figures say that the line "
     "runs, and nothing of the method; published figures are left out because a difference would mean nothing"
 )
 _WEAK_UNAV = (

@@ -1,4 +1,4 @@
-"""Features nobody extracted: noise with a weak class signal, to run a published row end to end without its files.
+"""Features nobody extracted: noise with a class signal, to run a published row end to end without its files.
 
 They have the kinds, shapes, precision and split sizes of the published features, and they mean nothing: no score on
 them may stand beside a published one. So whatever is made here, and whatever is made from it, says SIMULATED.

@@ -10,7 +10,7 @@ import numpy as np
 
 from valor.data.tables import Split
 from valor.eval.breakdown import breakdown, confusion, mean_defined
-from valor.eval.curves import threshold_curves
+from valor.eval.curves import Curve, threshold_curves
 from valor.eval.events import MODALITIES, BoolArray, Float64Array
 from valor.eval.figures.bars import ClassFigures, LabelFigures, class_bars_figure, label_bars_figure
 from valor.eval.figures.clip_media import Media
@@ -191,7 +191,7 @@ def draw_classes(
 
 
 def draw_curves(
-    system: ScoredSystem,
+    system: ScoredSystem | ScoredSeeds,
     class_names: Sequence[str],
     *,
     level: str = "segment",
@@ -203,7 +203,7 @@ def draw_curves(
     """Draw the F of every class against the threshold on its probability, gated as the rule says.
 
     Args:
-        system: A system with probabilities.
+        system: A system with probabilities; of runs of several seeds the mean F at each threshold is drawn.
         class_names: C names.
         level: segment or event.
         of: What the clips are of, said behind the line above.
@@ -214,30 +214,39 @@ def draw_curves(
     Raises:
         ValueError: The system holds decisions.
     """
-    probs = system.probs("a threshold curve")
-    curves = threshold_curves(probs, system.truth, level=level, valid=system.valid)
-    used = np.broadcast_to(_thresholds(system), probs.shape[2:])
-    occurs = np.asarray(system.truth.any(axis=(0, 1)))  # [M, C]
+    runs = _runs_of(system)
+    curves = [threshold_curves(one.probs("a threshold curve"), one.truth, level=level, valid=one.valid) for one in runs]
+    used = np.broadcast_to(_thresholds(runs[0]), runs[0].truth.shape[2:])
+    occurs = np.asarray(runs[0].truth.any(axis=(0, 1)))  # [M, C]
     panels = [
         (
             class_names[index],
             [
-                DrawnCurve(thresholds=curve.thresholds, f_scores=curve.f, used=float(used[modality, index]))
+                _mean_curve([of[modality][index] for of in curves], float(used[modality, index]))
                 if occurs[modality, index]
                 else None
-                for modality, curve in enumerate(of[index] for of in curves)
+                for modality in range(len(occurs))
             ],
         )
-        for index in _class_order(system).tolist()
+        for index in _class_order(runs[0]).tolist()
         if occurs[:, index].any()
     ]
+    seeds = _seeds_in_words([runs])
     return threshold_curves_figure(
         panels,
         unit="probability",
         chosen_on=split,
-        title=_titled(title, f"{system.name}: F by class in {LEVEL_UNITS[level]} against the threshold", of),
+        title=_titled(title, f"{system.name}: F by class in {LEVEL_UNITS[level]} against the threshold{seeds}", of),
         style=style,
     )
+
+
+def _mean_curve(curves: Sequence[Curve], used: float) -> DrawnCurve:
+    """The mean F of a class over seeds, at every threshold that changes one of them; 0 where a seed marks nothing."""
+    thresholds = np.unique(np.concatenate([curve.thresholds for curve in curves]))
+    marked = [np.searchsorted(-curve.thresholds, -thresholds, side="right") for curve in curves]
+    heights = [np.append(0.0, curve.f)[places] for curve, places in zip(curves, marked, strict=True)]
+    return DrawnCurve(thresholds=thresholds, f_scores=np.mean(heights, axis=0), used=used)
 
 
 def _thresholds(system: ScoredSystem) -> np.ndarray:

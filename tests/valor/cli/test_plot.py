@@ -2,7 +2,9 @@
 
 import io
 import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
@@ -10,6 +12,10 @@ from PIL import Image
 from tests.helpers.toy_scores import NAMES, write_toy_scores
 from tests.helpers.typed import typed
 from valor.data.label_file import FILE_NAME, write_pseudo_labels
+from valor.data.predictions import read_predictions
+from valor.scoring.figures import draw_curves
+from valor.scoring.over_seeds import scored_seeds
+from valor.scoring.system import score_system
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +89,7 @@ def test_every_kind_becomes_a_pdf_of_the_same_bytes_each_time(toy, tmp_path, kin
     assert b"/Subtype /Type3" not in one
 
 
-@pytest.mark.parametrize("kind", ["classes", "confusion"])
+@pytest.mark.parametrize("kind", ["classes", "confusion", "curves"])
 def test_a_folder_of_seeds_is_drawn_as_the_mean_of_its_seeds(toy, tmp_path, monkeypatch, kind):
     for seed, path in enumerate((toy.good, toy.poor)):
         (tmp_path / "run" / f"seed-{seed}").mkdir(parents=True)
@@ -94,6 +100,41 @@ def test_a_folder_of_seeds_is_drawn_as_the_mean_of_its_seeds(toy, tmp_path, monk
     assert done.code == 0, done.err
     (legend,) = drawn[0].legends
     assert "means over 2 seeds" in legend.get_title().get_text().replace("\n", " ")
+
+
+def test_a_curve_of_seeds_is_the_mean_of_theirs(toy):
+    of_seed = {
+        n: score_system(str(n), read_predictions(path), toy.split) for n, path in enumerate((toy.good, toy.poor))
+    }
+    each = [draw_curves(system, toy.split.class_names) for system in of_seed.values()]
+    mean = draw_curves(scored_seeds("both", of_seed), toy.split.class_names)
+    titles = [axes.get_title("left") for axes in mean.axes if axes.axison]
+
+    def highest(figure, title):
+        axes = next(axes for axes in figure.axes if axes.axison and axes.get_title("left") == title)
+        return max(line.get_ydata()[0] for line in axes.lines if line.get_marker() == "o")
+
+    for title in titles:
+        tops = [highest(figure, title) for figure in each]
+        assert highest(mean, title) <= np.mean(tops) + 1e-9
+        assert highest(mean, title) >= max(tops) / 2 - 1e-9
+
+
+def test_the_split_follows_from_the_predictions_of_a_run(toy, tmp_path, monkeypatch):
+    run = tmp_path / "run" / "seed-0"
+    run.mkdir(parents=True)
+    shutil.copy(toy.good, run / "predictions.npz")
+    drawn = []
+    monkeypatch.setattr("valor.cli.plot.write_figure", lambda path, figure: drawn.append(figure))
+    for scored in (tmp_path / "run", run / "predictions.npz"):
+        for kind in ("classes", "curves"):
+            assert typed("plot", kind, scored, "--annotations", toy.data, "--out", tmp_path / "f.png").code == 0
+            assert "(own tables, test)" in drawn[-1].legends[0].get_title().get_text().replace("\n", " ")
+        assert "test clips" in typed("evaluate", scored, "--annotations", toy.data).out
+    strange = replace(read_predictions(toy.good), clip_ids=tuple(map(str, range(len(toy.split.clip_ids)))))
+    strange.save(tmp_path / "strange.npz")
+    told = typed("evaluate", tmp_path / "strange.npz", "--annotations", toy.data)
+    assert told.code == 2 and "--split must say which split" in told.err
 
 
 def test_the_best_thresholds_say_on_which_split_they_are(toy, tmp_path, monkeypatch):

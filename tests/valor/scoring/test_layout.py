@@ -34,6 +34,7 @@ from valor.scoring.layout import (
     to_markdown,
     to_text,
 )
+from valor.scoring.legend import CLOSES_NOTHING
 from valor.scoring.published import read_published
 from valor.scoring.system import Section, class_sections, score_system
 
@@ -56,6 +57,7 @@ def evaluation(tmp_path_factory):
 def test_every_format_says_clips_truth_and_rule(evaluation):
     digest = evaluation.system.report["truth_sha256"]
     line = f"24 of 24 test clips, truth v2024 {digest[:12]}, segments >= 0.5, gate clip >= 0.5"
+    line += f"; {CLOSES_NOTHING}"  # the clips of this toy are its highest segments
     assert evaluation_to_text(evaluation).endswith(f"\n\n{line}") and evaluation_to_markdown(evaluation).endswith(
         f"\n\n{line}"
     )
