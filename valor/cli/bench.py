@@ -37,7 +37,8 @@ def add(commands: Commands) -> Parser:
         "DIR may be the data/ of a demo.\n\n"
         "Everything printed and written says SIMULATED: nothing of it is a score on LLP. Runs that are done are found\n"
         "done. OUT gets the world, the runs and SIMULATED-bench-WORLD-SIZE.{txt,md,csv,tex,json,png,pdf}.\n\n"
-        f"Rows: {', '.join(ROWS)}; and of each part of a file that --with names, `valor++ with method NAME`, say.",
+        f"Rows: {', '.join(ROWS)}; and of each part of a file that --with names, `valor++ with method NAME`, say:\n"
+        "without --rows all of these, with --rows where it names them.",
         "valor bench --data data --workers 2\nvalor bench --data data --size llp --seeds 3 --workers 2 --out bench",
     )
     command.add_argument("--data", type=Path, metavar="DIR", help="LLP's tables, or with --world demo a demo's data/")
@@ -59,6 +60,9 @@ def run(cli: argparse.Namespace) -> int:
     options = BENCH.read(cli, progress=not cli.quiet)
     if cli.rows is None:
         options = replace(options, rows=(*options.rows, *own))
+    for name in own if cli.fit is None else ():
+        if name not in options.rows:
+            say(f"note: {name!r} is left out, since --rows names others; add it there to train it", file=sys.stderr)
     if cli.fit is not None and (options.world != "llp" or cli.fit < 1):
         raise ValueError("--fit takes a positive number of rounds, and is for --world llp alone")
     if cli.fit is not None:

@@ -1,5 +1,6 @@
 """Files of a user's own code that this process has run, and what a run folder says of those it was trained with."""
 
+import inspect
 import logging
 import sys
 import traceback
@@ -62,6 +63,22 @@ def came_of_own_file(error: BaseException) -> bool:
             return True
         one = one.__cause__ or one.__context__
     return False
+
+
+def call_fault(function: Callable[..., Any], given: Sequence[str], more: str = "") -> str | None:
+    """What is wrong with the signature of a function that is called with these; None where nothing is, or none tells.
+
+    >>> call_fault(lambda audio, visual: None, ("audio", "visual", "valid"))
+    'is called with (audio, visual, valid), got <lambda>(audio, visual)'
+    """
+    try:
+        shape = inspect.signature(function)
+        shape.bind(*given)
+    except TypeError:
+        return f"is called with ({', '.join(given)}){more}, got {getattr(function, '__name__', 'one')}{shape}"
+    except ValueError:  # of what is not Python nothing tells
+        return None
+    return None
 
 
 def told_code(function: Callable[..., Any]) -> str:

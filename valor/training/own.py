@@ -16,14 +16,13 @@ bytes have changed, and what it defines takes the place of what it defined befor
 file of an earlier call has takes the place of that one. docs/extend.md has an example of each.
 """
 
-import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from valor.data.datasets.dataset import DATASETS, DataSet
-from valor.data.own_files import LOADED, TAKEN_BY, OwnFile, changed_own, own_parts, read_file, run_file
+from valor.data.own_files import LOADED, TAKEN_BY, OwnFile, call_fault, changed_own, own_parts, read_file, run_file
 from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.teachers.build import TEACHERS
 from valor.label_harvest.teachers.teacher import ROLES
@@ -73,14 +72,8 @@ def _fault(kind: str, name: str, part: Any) -> str | None:  # noqa: ANN401, what
                 return f"the teacher {name} has no method {lacking}{did_you_mean(lacking, public)}"
     if made is None:
         return None
-    given = _GIVEN.get(kind, ("options",))
-    try:
-        inspect.signature(made).bind(*given)
-    except TypeError:
-        return f"{name} of {kind} is called with ({', '.join(given)}), got {made.__name__}{inspect.signature(made)}"
-    except ValueError:  # of what is not Python nothing tells
-        return None
-    return None
+    said = call_fault(made, _GIVEN.get(kind, ("options",)))
+    return said and f"{name} of {kind} {said}"
 
 
 def use_file(path: Path | str, beside: Sequence[Path] = ()) -> OwnFile:

@@ -10,9 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from valor.data.clips import Batch, ClipSet
-from valor.data.own_files import own_parts
+from valor.data.own_files import call_fault, own_parts
 from valor.parsers.hybrid import HybridParser, ParserOutput
 from valor.parsers.options import OWN, ParserOptions
+
+_GIVEN = {
+    "stem": ("audio", "visual", "motion"),
+    "encoder": ("audio", "visual", "valid"),
+    "pooling": ("features", "segment_probs", "valid"),
+    "network": ("audio", "visual", "motion", "valid"),
+}
+"""What the module of each kind is called with, in this order."""
 
 _CLIPS = 2
 """As many are shown to the parts."""
@@ -51,8 +59,10 @@ def check_parts(parser: HybridParser, options: ParserOptions, clips: ClipSet, wh
         held = parser if kind == "network" else getattr(parser, kind, None)
         if not isinstance(held, nn.Module):
             raise ValueError(f"{called} must be built as an nn.Module, got {_shown(held)}")
-    if "stem" in own and not callable(getattr(parser.stem, "input_widths", None)):
-        raise ValueError(f"{own['stem']} must have a method input_widths, see valor.parsers.stems; it has none")
+        if kind == "stem" and not callable(getattr(held, "input_widths", None)):
+            raise ValueError(f"{called} must have a method input_widths, see valor.parsers.stems; it has none")
+        if said := call_fault(held.forward, _GIVEN[kind], " (valid is None where all segments exist)"):
+            raise ValueError(f"{called} {said}")
     was_training = parser.training
     batch = clips.batch(torch.arange(min(_CLIPS, len(clips)))).to(where)
     devices = [batch.audio.device] if batch.audio.is_cuda else []

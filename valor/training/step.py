@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from valor.data.clips import Batch
-from valor.data.own_files import told_code
+from valor.data.own_files import call_fault, told_code
 from valor.parsers.hybrid import HybridParser
 from valor.parsers.losses import loss_terms, total_loss
 from valor.parsers.word_head import WordHead
@@ -92,7 +92,7 @@ def train_step(
         The losses before the step, and the gradient norm before clipping.
 
     Raises:
-        TrainingError: The gradient is not finite; the parser is as it was. Names the clips of the batch.
+        TrainingError: Loss or gradient is not finite; the parser is as it was. Names the clips of the batch.
     """
     output = parser(batch.audio, batch.visual, batch.motion, batch.valid)
     pseudo_labels = batch.pseudo_labels if options.pseudo_label_weight else None
@@ -121,13 +121,13 @@ def descend(
     """Take a step down a loss, made of these terms; returns the gradient norm before clipping.
 
     Raises:
-        TrainingError: The gradient is not finite; the model is as it was. Names the terms that are not, and up to five
-            of the clips that `culprits` gives.
+        TrainingError: The loss or its gradient is not finite; the model is as it was. Names the terms that are not, and
+            up to five of the clips that `culprits` gives.
     """
     optimiser.zero_grad()
     total.backward()  # type: ignore[no-untyped-call]
     grad_norm = clip_gradients(model, max_grad_norm)
-    if not grad_norm.isfinite():
+    if not (grad_norm + total.detach()).isfinite():  # a loss of NaN may have a gradient that is none
         ruined = [f"{name} {term.item():g}" for name, term in (terms or {}).items() if not term.isfinite().all()]
         of = f" (of its terms {', '.join(ruined)})" if ruined else ""
         clips = culprits()
@@ -171,7 +171,13 @@ def charged(charge: Charge) -> tuple[dict[str, Tensor], Tensor]:
         total = total_loss(own, pseudo_label_weight=options.pseudo_label_weight, guided_weight=options.guided_weight)
         terms = {name: term for name, term in own._asdict().items() if term is not None}
     for term in charge.terms:
-        terms[term.name] = taken = term.take(charge)
+        try:
+            taken = term.take(charge)
+        except TypeError as error:
+            if said := call_fault(term.take, ("charge",)):
+                raise ValueError(f"{told_code(term.take)}: the loss term {term.name!r} {said}") from error
+            raise
+        terms[term.name] = taken
         if not isinstance(taken, Tensor) or taken.numel() != 1:
             got = f"one of shape {list(taken.shape)}" if isinstance(taken, Tensor) else type(taken).__name__
             raise ValueError(

@@ -148,6 +148,9 @@ def test_the_bench_has_a_row_over_valor_plus_plus_for_each_part(tmp_path, monkey
     try:
         said = typed("bench", "--out", tmp_path).err
         assert "told ('valor++ with method entropy', 'valor++ with encoder gru')" in said
+        told_of = typed("bench", "--out", tmp_path, "--rows", "valor++,valor++ with encoder gru").err
+        assert "note: 'valor++ with method entropy' is left out, since --rows names others" in told_of
+        assert told_of.count("is left out") == 1 and "is left out" not in said
         row = BENCH_ROWS["valor++ with method entropy"]
         assert (row.over, row.changes) == ("valor++", ("methods.entropy=on",))
     finally:

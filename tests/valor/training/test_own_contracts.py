@@ -143,7 +143,21 @@ def test_a_part_of_another_shape_is_named_before_the_first_epoch(data, tmp_path,
     assert not (tmp_path / "run/log.jsonl").is_file()
 
 
+@pytest.mark.parametrize(("kind", "given"), [("ENCODERS", "audio, visual"), ("POOLINGS", "features, segment_probs")])
+def test_a_part_of_another_signature_is_one_sentence(data, tmp_path, kind, given):
+    (tmp_path / "mine.py").write_text(
+        SHAPES.replace("self, one, other, *more", f"self, {given}").format("1", kind, "Part()")
+    )
+    name = kind.lower().removesuffix("s")
+    options = {"own_files": [tmp_path / "mine.py"], "changes": [*CHANGES, f"parser.{name}=bad"], "device": "cpu"}
+    message = rf"mine\.py: {name} bad is called with \({given}, valid\) \(valid is None .*, got forward\({given}\)"
+    with pytest.raises(ValueError, match=message):
+        valor.train("valor++", data=data, out=tmp_path / "run", progress=False, **options)
+
+
 @pytest.mark.parametrize(("body", "message"), [
+    ("return charge.plus('x', 1.0, self.x)\n    def x(self): return 0",
+     r"mine\.py, line 7: the loss term 'x' is called with \(charge\), got x\(\)"),
     ("pass", r"mine\.py, line 5: charge of the method mine must answer .* a changed Charge, got None, as without a"),
     ("return charge.output", r"charge of the method mine .* got a ParserOutput"),
     ("return charge.plus('x', 1.0, self.x)\n    def x(self, charge): return charge.output.segment_probs",

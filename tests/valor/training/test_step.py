@@ -9,7 +9,7 @@ from tests.helpers.toy_features import TINY, toy_clip_set
 from valor.parsers.build import build_parser
 from valor.training.methods.method import Charge, Method, NoOptions
 from valor.training.methods.methods import Methods
-from valor.training.options import FitOptions, learning_rate
+from valor.training.options import FitOptions, TrainingError, learning_rate
 from valor.training.recipes import RECIPES
 from valor.training.step import build_optimiser, train_step
 
@@ -86,6 +86,19 @@ class Nothing(Method[NoOptions]):
 def test_a_step_is_charged_with_something():
     with pytest.raises(ValueError, match="charged with nothing: a method left VALOR's own terms out and added none"):
         _step(None, Nothing(NoOptions()))
+
+
+class Clumsy(Method[NoOptions]):
+    def charge(self, charge: Charge) -> Charge:
+        return charge.plus("clumsy", 1.0, self.clumsy)
+
+    def clumsy(self, charge: Charge) -> torch.Tensor:
+        return torch.log(charge.output.segment_probs - 2).mean()
+
+
+def test_a_loss_of_nan_with_a_finite_gradient_is_refused():
+    with pytest.raises(TrainingError, match=r"loss nan \(of its terms clumsy nan\) with a gradient norm of \d"):
+        _step(None, Clumsy(NoOptions()))
 
 
 @dataclass(frozen=True)
