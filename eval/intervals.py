@@ -40,6 +40,9 @@ from .counts import event_counts, segment_counts
 from .events import BoolArray, Float64Array
 from .scores import FIGURES, LEVELS, PER_CLIP, Scores, f_scores
 
+LEAST_P = 1e-4
+"""What 10,000 resamples can tell apart: the lowest they give is 1 / 10,001, however clear a difference is."""
+
 BLOCK = 2**21
 """Draws of clips held in memory at a time: 16 MiB."""
 
@@ -199,6 +202,15 @@ def compare(
         clips=result.clips,
         p_value=p_value,
     )
+
+
+def p_text(p_value: float) -> str:
+    """A p-value as tables print it; below what 10,000 resamples can tell it is a bound.
+
+    >>> p_text(1 / 10_001), p_text(0.0312)
+    ('< 0.0001', '0.0312')
+    """
+    return "< 0.0001" if p_value < LEAST_P else f"{p_value:.4f}"
 
 
 def difference_line(name: str, baseline: str, difference: Interval, *, decimals: int = 1) -> str:

@@ -192,7 +192,7 @@ def latex_escaped(text: str) -> str:
     """Escape what LaTeX reads as commands; a minus before a number is one, not a hyphen."""
     special = {character: rf"\{character}" for character in "&%$#_{}"}
     special |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$"}
-    special |= {"Δ": r"$\Delta$", "≥": r"$\geq$", "−": "$-$"}
+    special |= {"<": "$<$", "Δ": r"$\Delta$", "≥": r"$\geq$", "−": "$-$"}
     minus = re.sub(r"(?<![\w.-])-(?=\d)", "−", text)
     return "".join(special.get(character, character) for character in minus).replace(r" $\pm$ ", r"\,$\pm$\,")
 

@@ -134,6 +134,8 @@ def run(cli: argparse.Namespace) -> int:
     write_or_print(layouts, cli, tables=partial(evaluation_tables, evaluation), show=True)
     for said in left_out:
         print_note(f"note: {said}", cli)
+    if baseline is not None and baseline.decides_as(seeds):
+        print_note(f"note: {seeds.name} and {baseline.name} decide alike in every segment", cli)
     if cli.compare and (said := unlike_steps(dict(map(named_path, scored)))):
         print_note(said, cli)
     if cli.json:

@@ -12,7 +12,7 @@ from valor.eval import running
 from valor.eval.figures.forest import DotPanel, DotRow, dots_figure
 from valor.eval.figures.style import ON_SCREEN, PICTURES, Style
 from valor.eval.figures.values import ValueRow, values_figure
-from valor.eval.intervals import Intervals, bootstrap, difference_line
+from valor.eval.intervals import Intervals, bootstrap, difference_line, p_text
 from valor.eval.scores import FIGURES, LEVELS
 from valor.eval.scores import Scores as PlainScores
 from valor.eval.tables import FIGURE_TITLES, LEVEL_TITLES
@@ -160,14 +160,12 @@ class Differences(Difference):
             return
         frame = self.to_frame()
         plain = frame.assign(**{"clear": frame["clear"].map({True: "yes", False: "no"})} if "clear" in frame else {})
-        shown = plain.assign(**{name: plain[name].map("{:.4f}".format) for name in ("p", "seeds_p") if name in plain})
-        title = f"{self!r}; all ten differences:"
-        exact, section = (differences(title, one, self.name, self.baseline) for one in (plain, shown))
+        section = differences(f"{self!r}; all ten differences:", plain, self.name, self.baseline)
         said = {"system": self.name, "baseline": self.baseline, "world": self.world, "clips": self.clips.clips}
         made: dict[str, Callable[[], str]] = {
             "text": lambda: section_to_text(section),
             "markdown": lambda: section_to_markdown(section),
-            "csv": lambda: section_to_csv(exact, self.world),
+            "csv": lambda: section_to_csv(section, self.world),
             "latex": lambda: section_to_latex(section),
             "json": lambda: json.dumps({**said, DIFFERENCES: frame.to_dict(orient="records")}, indent=1),
         }
@@ -187,8 +185,9 @@ class Differences(Difference):
 
     def _repr_html_(self) -> str:
         """What notebooks show: a line, and the ten differences."""
-        decimals = {"p": 4, "seeds_p": 4} | dict.fromkeys(("value", "low", "high", "seeds_low", "seeds_high"), 1)
-        return frame_html(repr(self), self.to_frame().set_index(["level", "figure"]).round(decimals))
+        frame = self.to_frame().set_index(["level", "figure"])
+        frame = frame.assign(**{name: frame[name].map(p_text) for name in ("p", "seeds_p") if name in frame})
+        return frame_html(repr(self), frame.round(1))
 
 
 def _suffix_of(path: Path | str, what: str) -> str:

@@ -107,6 +107,12 @@ class ScoredSeeds(SeedScores):
             figures[name] = fmean(known) if len(known) == len(self.scores) else None
         return replace(first, name=self.name, scores=replace(self.mean_scores, figures=figures))
 
+    def decides_as(self, other: "ScoredSeeds") -> bool:
+        """Whether another marks the very same segments, seed by seed."""
+        pairs = zip(self.systems, other.systems, strict=False)
+        same = all(np.array_equal(one.predicted, two.predicted) for one, two in pairs)
+        return same and len(self.systems) == len(other.systems)
+
     def called(self, name: str) -> "ScoredSeeds":
         """The same under another name."""
         systems = tuple(replace(system, name=name) for system in self.systems)
@@ -158,7 +164,6 @@ def seeds_section(system: ScoredSeeds, baseline: ScoredSeeds) -> Section:
     at = found.seeds["segment", "type_av"]
     how = f"paired over {len(system.seeds)} seeds" if paired else f"of {counts} seeds, unpaired since these differ"
     frame = found.to_frame()
-    frame[["p", "seeds_p"]] = frame[["p", "seeds_p"]].map("{:.4f}".format)
     frame["clear"] = frame["clear"].map({True: "yes", False: "no"})
     title = f"{first}; ({at.low:+.1f}, {at.high:+.1f}) over seeds, {how}; all ten differences:"
     return differences(title, frame, system.name, baseline.name)

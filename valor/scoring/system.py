@@ -21,7 +21,7 @@ from valor.eval.breakdown import breakdown, by_duration, exclusive_scores, score
 from valor.eval.counts import with_audio_visual
 from valor.eval.decide import PostProcessing, gated_probs, probs_with_audio_visual
 from valor.eval.events import MODALITIES, BoolArray, FloatArray
-from valor.eval.intervals import bootstrap, class_intervals, compare, difference_line
+from valor.eval.intervals import bootstrap, class_intervals, compare, difference_line, p_text
 from valor.eval.metrics import Judged
 from valor.eval.reliability import reliability
 from valor.eval.scores import FIGURES, LEVELS, Scores, score
@@ -245,7 +245,6 @@ def difference_section(system: ScoredSystem, baseline: ScoredSystem) -> Section:
         )
     found = compare(system.scores, baseline.scores)
     frame = found.to_frame()
-    frame["p"] = frame["p"].map("{:.4f}".format)
     first = difference_line(system.name, baseline.name, found.of("segment", "type_av"))
     title = f"Segment Type@AV: {first}, paired over {found.clips:,} clips; all ten differences:"
     return differences(title, frame, system.name, baseline.name)
@@ -262,7 +261,7 @@ def differences(title: str, frame: pd.DataFrame, system: str, baseline: str) -> 
         if low in frame:
             ends = zip(frame[low], frame[high], strict=True)
             shown[around.format(f"95 % {over}")] = [around.format(f"{one:+.1f}, {two:+.1f}") for one, two in ends]
-            shown[f"p {over}"] = frame[p]
+            shown[f"p {over}"] = frame[p].map(p_text)
     if "clear" in frame:
         shown["clear"] = frame["clear"]
     return Section(DIFFERENCES, title, frame, {"system": system, "baseline": baseline}, shown)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import valor
 from tests.conftest import ROOT
 from tests.helpers.toy_scores import NAMES, noisy, write_toy_scores
 from tests.helpers.typed import typed
@@ -317,3 +318,13 @@ def test_a_run_is_also_scored_by_gates_and_cuts_tuned_on_val(toy_run, published,
     done = typed("evaluate", other, "--annotations", published, "--split", "test", "--tuned")
     assert "--tuned parses val with the parser of a run folder, which" in done.complaint()
     assert "`valor calibrate PREDICTIONS --annotations" in done.complaint()
+
+
+def test_systems_that_decide_alike_are_said_to_and_p_has_a_floor(toy, tmp_path):
+    alike = typed("evaluate", toy.good, "--compare", toy.good, *toy.on)
+    assert alike.out.count("decide alike in every segment") == 1 and "1.0000" in alike.out
+    other = typed("evaluate", toy.good, "--compare", toy.poor, *toy.on)
+    assert "decide alike" not in other.out and "< 0.0001" in other.out
+    for name, least in (("d.tex", "$<$ 0.0001"), ("d.csv", "9.999000099990002e-05"), ("d.md", "< 0.0001")):
+        valor.compare(toy.good, toy.poor, toy.data, split="test").save(tmp_path / name)
+        assert least in (tmp_path / name).read_text(encoding="utf-8")

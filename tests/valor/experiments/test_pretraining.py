@@ -23,7 +23,7 @@ from valor.experiments.pretraining.choose import chosen
 from valor.experiments.pretraining.kept import kept
 from valor.experiments.pretraining.options import ALL_TAGS, FRESH, KNOWN, PretrainBenchOptions
 from valor.experiments.pretraining.results import CellResult, with_differences
-from valor.experiments.pretraining.run import PretrainBench, run_pretrain_bench
+from valor.experiments.pretraining.run import PretrainBench, plan_line, run_pretrain_bench
 from valor.experiments.pretraining.table import draw, to_csv, to_json, to_markdown, to_text, write_pretrain_bench
 from valor.parsers.build import build_parser
 from valor.training.recipes import RECIPES, override
@@ -237,6 +237,17 @@ def test_a_missing_stream_has_no_part_in_what_the_other_says() -> None:
         assert one.segment_probs[:, :, m].all() and not one.segment_probs[:, :, 1 - m].any()
 
 
+def test_what_is_to_come_is_said_before_it_begins() -> None:
+    cells = [
+        Cell(arm=FRESH, share=0.1, tagged=4, others=0, recipe=FROM_STORE),
+        Cell(arm="correspondence:pool=seconds", share=1.0, tagged=8, others=0, recipe=FROM_STORE),
+    ]
+    assert plan_line(cells, PretrainBenchOptions(seeds=2, arms=(AVC,))) == (
+        "4 trainings (2 rows, 2 seeds) of about 540 or 1080 steps, each round of one as many; before them 2 "
+        "pre-trainings"
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
@@ -248,6 +259,11 @@ def test_a_missing_stream_has_no_part_in_what_the_other_says() -> None:
         ),
         (["--shares", "0", "0.1"], "--shares must be above 0 and at most 1, got 0.0, 0.1"),
         (["--bound", "x"], "--bound is for a bench without the share 1, which is the bound itself; leave one out"),
+        (
+            ["--set", "fit.epochs=4"],
+            "--set must be of what arms have in common, got --set fit.epochs=4; that is set by --steps, and "
+            "--whole-steps at the share 1: all trainings take as many",
+        ),
         (["--rounds", "0"], "--rounds must be at least 1, got 0"),
     ],
 )

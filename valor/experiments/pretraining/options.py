@@ -77,6 +77,13 @@ def own_changes(arm: str) -> list[str]:
     return [f"methods.{of[change.partition('=')[0]]}.{change}" for change in own]
 
 
+_OF_BENCH = {
+    "fit.epochs": "`steps`, and `whole_steps` at the share 1: all trainings take as many",
+    "fit.label_share": "`shares`",
+}
+"""What a bench sets for each of its trainings, and by which of its options."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PretrainBenchOptions:
     """How a bench is run."""
@@ -124,5 +131,8 @@ class PretrainBenchOptions:
         for name in ("seeds", "steps", "whole_steps", "rounds", "pretrain_epochs", "jobs"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for change in self.changes:
+            if other := _OF_BENCH.get(change.partition("=")[0].strip()):
+                raise ValueError(f"changes must be of what arms have in common, got {change}; that is set by {other}")
         object.__setattr__(self, "arms", tuple(sorted(arms, key=lambda arm: KNOWN.index(base_of(arm)))))
         object.__setattr__(self, "shares", tuple(sorted(set(self.shares))))

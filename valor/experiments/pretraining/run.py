@@ -41,6 +41,8 @@ from .choose import WORDS, Choice, chosen
 from .options import FRESH, PretrainBenchOptions, base_of, own_changes
 from .results import CellResult, with_differences
 
+_LOG = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PretrainBench:
@@ -92,6 +94,8 @@ def run_pretrain_bench(recipe: Recipe, data: Path, out: Path, options: PretrainB
         all_of_them = cell_of(FRESH, 1.0, recipe, (len(sets.train), 0), options, of_methods)
         whole = whole_from(options.bound, all_of_them, held, seeds, test)
     _refuse_another(out, held)
+    if options.progress:
+        _LOG.info("pretrain-bench: %s", plan_line(cells, options))
     with _pool_said_once():
         failed = _pretrain(recipe, seeds, data, out, options)
         left_out |= {f"pre-training {name}": why for name, why in failed.items()}
@@ -125,6 +129,15 @@ def run_pretrain_bench(recipe: Recipe, data: Path, out: Path, options: PretrainB
         choices=tuple(choices),
         before_tags=before,
     )
+
+
+def plan_line(cells: Sequence[Cell], options: PretrainBenchOptions) -> str:
+    """How many trainings are to come, of how many steps, and the pre-trainings before them."""
+    steps = sorted({options.whole_steps if cell.share == 1 else options.steps for cell in cells})
+    said = f"{len(cells) * options.seeds} trainings ({len(cells)} rows, {options.seeds} seeds) of about "
+    said += f"{' or '.join(map(str, steps))} steps, each round of one as many"
+    arms = {cell.arm for cell in cells if base_of(cell.arm) in OBJECTIVES}
+    return said + f"; before them {len(arms) * options.seeds} pre-trainings" * bool(arms)
 
 
 def _jobs(cells: Sequence[Cell], seeds: range, data: Path, out: Path, options: PretrainBenchOptions) -> list[Job]:
@@ -235,14 +248,16 @@ def _marked(result: CellResult, choices: Sequence[Choice]) -> CellResult:
 
 @contextmanager
 def _pool_said_once() -> Iterator[None]:
-    """Every training reads what was read, and said, before."""
-    pool_log = logging.getLogger("valor.data.unlabelled")
-    level = pool_log.level
-    pool_log.setLevel(logging.WARNING)
+    """Every training reads what was read, and said, before; how few steps a share has is nothing here."""
+    quiet = [logging.getLogger(name) for name in ("valor.data.unlabelled", "valor.training.share")]
+    levels = [log.level for log in quiet]
+    for log in quiet:
+        log.setLevel(logging.WARNING)
     try:
         yield
     finally:
-        pool_log.setLevel(level)
+        for log, level in zip(quiet, levels, strict=True):
+            log.setLevel(level)
 
 
 def _folder(out: Path, cell: Cell, seed: int) -> Path:
