@@ -104,12 +104,13 @@ class Sheet:
             lines.append([(f"**{text}**" if cell.bold else text) + after for cell, text, after in escaped])
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
-    def to_latex(self, spans: Mapping[str, int] | None = None, *, narrower: str = "") -> str:
+    def to_latex(self, spans: Mapping[str, int] | None = None, *, narrower: str = "", note: str = "") -> str:
         r"""Write it as a LaTeX tabular below comments: that it needs booktabs and, of many columns, how it gets to fit.
 
         Args:
             spans: Titles above those of the columns, with the number of columns each stands over, from the second on.
             narrower: How to get fewer columns, where there is a way.
+            note: A line below the table, for what its marks mean.
 
         Returns:
             Lines without a line break at the end.
@@ -139,7 +140,8 @@ class Sheet:
                 for cell, text in zip(_cells(row), written, strict=True)
             ]
             lines.append(" & ".join(bold) + r" \\")
-        return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
+        below = [rf"\multicolumn{{{len(self.columns)}}}{{l}}{{\footnotesize {latex_escaped(note)}}} \\"] * bool(note)
+        return "\n".join([*lines, r"\bottomrule", *below, r"\end{tabular}"])
 
     def _titles_above(self, number: int) -> list[str]:
         return [gap for gap in self.gaps.get(number, ()) if gap not in ("", RULE)]

@@ -480,14 +480,14 @@ def score_predictions(
     judged = on_truth(aligned, truth, exists=exists, segment_seconds=split.segment_seconds, aloud=True)
     predicted, rule = marks_of(judged, told_segments(aligned, exists), post_processing)
     scores = score(predicted, truth, valid=judged.valid)
+    gates = {"clip_probs": judged.clip_probs, "modality_probs": judged.modality_probs}
     held = Judged(
         predicted=predicted,
         truth=truth,
         weak_labels=split.weak_labels[rows],
         valid=judged.valid,
         segment_probs=judged.segment_probs,
-        clip_probs=judged.clip_probs,
-        modality_probs=judged.modality_probs,
+        **gates,
         segment_seconds=split.segment_seconds,
         events=None if split.events is None else split.events.of_clips(rows),
         clip_seconds=None if split.clip_seconds is None else split.clip_seconds[rows],
@@ -501,7 +501,7 @@ def score_predictions(
         "truth_sha256": split.truth_sha256,
         "post_processing": rule,
         **predictions.provenance.flags,
-        **gate_flags(judged, rule),
+        **gate_flags(None if judged.detections else judged.segment_probs, rule, **gates),
     }
     if split.dataset != "llp":
         report["dataset"] = split.dataset

@@ -6,16 +6,14 @@ seen. A score file elsewhere, or one written by hand or by an older version, say
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from valor.eval.decide import PostProcessing, closes_nothing
+from valor.eval.events import FloatArray
 from valor.label_harvest.disk import file_sha256, replaced
 from valor.label_harvest.strict_json import as_object, as_text
 
 from .seal import sealed_json, unsealed
-
-if TYPE_CHECKING:
-    from .predictions import Predictions
 
 KIND = "valor scores"
 _NAME = "scores.json"
@@ -28,12 +26,18 @@ OPEN_GATE = "gate_closes_nothing"
 """Key of a score file, true where all segments that reach their threshold pass the gate."""
 
 
-def gate_flags(predictions: "Predictions", rule: Mapping[str, Any]) -> dict[str, bool]:
+def gate_flags(
+    segment_probs: FloatArray | None,
+    rule: Mapping[str, Any],
+    *,
+    clip_probs: FloatArray | None,
+    modality_probs: FloatArray | None,
+) -> dict[str, bool]:
     """What a score file says of the gate of a rule: `OPEN_GATE`, where it closes nothing of these probabilities."""
-    if predictions.segment_probs is None or predictions.predicted is not None or predictions.detections is not None:
+    if segment_probs is None:
         return {}
-    gates = {"clip_probs": predictions.clip_probs, "modality_probs": predictions.modality_probs}
-    nothing = closes_nothing(predictions.segment_probs, **gates, options=PostProcessing.from_dict(dict(rule)))
+    gates = {"clip_probs": clip_probs, "modality_probs": modality_probs}
+    nothing = closes_nothing(segment_probs, **gates, options=PostProcessing.from_dict(dict(rule)))
     return {OPEN_GATE: True} if nothing else {}
 
 

@@ -12,7 +12,7 @@ A run that is done is found done, an interrupted one goes on. Each training has 
 import json
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -292,7 +292,7 @@ def run_ablation(world: AblationWorld, out: Path, options: AblateOptions) -> Abl
     """
     base, of_methods, planned = plan_rows(world.base, options, world.name)
     world = replace(world, base=base, of_methods=of_methods)
-    rows, left_out = _without_doubles(planned, world)
+    rows, left_out = _without_doubles(planned, world, named={typed_row(text).name for text in options.own_rows})
     note_unused([base, *(world.recipe(row) for row in rows)])
     for row in rows:
         lacking = () if row.labels == NO_LABELS else SOURCES[row.labels].lacks(world.evidence)
@@ -434,8 +434,12 @@ def _content(row: AblationRow) -> tuple[str, frozenset[str]]:
     return row.labels, frozenset(row.changes)
 
 
-def _without_doubles(rows: Sequence[AblationRow], world: AblationWorld) -> tuple[list[AblationRow], dict[str, str]]:
+def _without_doubles(
+    rows: Sequence[AblationRow], world: AblationWorld, named: Collection[str] = ()
+) -> tuple[list[AblationRow], dict[str, str]]:
     """Rows that train something else than a row before them; one layer may be what the base has.
+
+    A row that was named takes the place of the one that a part of a file has by itself.
 
     Returns:
         They, and of rows of one's own that do not, the reason.
@@ -445,6 +449,8 @@ def _without_doubles(rows: Sequence[AblationRow], world: AblationWorld) -> tuple
     for row in rows:
         trained = recipe_to_json(replace(world.recipe(row), name=world.base.name))
         same = kept.setdefault((row.labels, json.dumps(trained)), row)
-        if same is not row and row.group == OWN:
+        if same is not row and row.name in named and same.group == OWN and same.name not in named:
+            kept[row.labels, json.dumps(trained)] = row
+        elif same is not row and row.group == OWN:
             doubles[row.name] = f"it trains the same as {same.name!r}"
     return list(kept.values()), doubles

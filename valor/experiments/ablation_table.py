@@ -79,7 +79,14 @@ def to_latex(found: Ablation) -> str:
     spans[f"Segment {FIGURE_TITLES[JUDGED[1]]}"] = len(kept) - 1 - len(SHOWN)
     unsaid = tuple(f"{name}: " for name in left_out)
     told = [*heads(found), "figures of the test split", *(note for note in notes(found) if not note.startswith(unsaid))]
-    return latex_comments(told) + sheet.to_latex(spans)
+    starred = any("*" in cell for row in sheet.rows for cell in row[1:] if isinstance(cell, str))
+    return latex_comments(told) + sheet.to_latex(spans, note=star_note(found) if starred else "")
+
+
+def star_note(found: Ablation) -> str:
+    """What the star of a row means."""
+    by_chance = f"; of {(rows := len(found.results) - 1)} such rows one or so would by chance" * (rows >= MANY_ROWS)
+    return f"* {'both intervals leave' if found.options.seeds > 1 else 'it leaves'} zero out{by_chance}"
 
 
 def to_csv(found: Ablation) -> str:
@@ -196,11 +203,9 @@ def dot_rows(found: Ablation) -> list[DotRow]:
 def notes(found: Ablation) -> list[str]:
     """What the numbers are, and what was left out."""
     clips, seeds = found.results[0].scores[0].clips, found.options.seeds
-    rows = len(found.results) - 1
-    by_chance = f"; of {rows} such rows one or so would by chance" * (rows >= MANY_ROWS)
     compared = [
         f"Δ: segment Type@AV minus that of {found.base.row.name!r}, with {_intervals_in_words(clips, seeds)}",
-        f"* {'both intervals leave' if seeds > 1 else 'it leaves'} zero out{by_chance}",
+        star_note(found),
     ]
     said = [
         "val: validation segment Type@AV of the kept epoch; all other figures are of the test split",

@@ -87,7 +87,7 @@ class Judge:
         names = [tuple(map(str, range(count))) for count in (array.shape[0], array.shape[3])]
         held = Predictions(clip_ids=names[0], class_names=names[1], segment_probs=array, **gates)
         marked, rule = decisions(held, self.rule)
-        return marked, gate_flags(held, rule)
+        return marked, gate_flags(array, rule, clip_probs=held.clip_probs, modality_probs=held.modality_probs)
 
     def _in_order(self, array: np.ndarray, gates: dict[str, Any]) -> Predictions:
         """An array of the clips and classes of the split, in the order of its tables."""

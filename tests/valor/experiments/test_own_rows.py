@@ -66,15 +66,19 @@ def trained(monkeypatch):
 def test_each_part_of_a_file_has_a_row_and_the_base_stays_plain(world, tmp_path, trained, caplog):
     options = replace(
         toy_options("own", seeds=1),
-        own_rows=("entropy 0.2=methods.entropy.weight=0.2", "as ever=parser.num_heads=2"),
+        own_rows=(
+            "entropy 0.2=methods.entropy.weight=0.2",
+            "as ever=parser.num_heads=2",
+            "recurrent=parser.encoder=gru",
+        ),
     )
     found = run_ablation(world, tmp_path, options)
     recipes = {job.row: job.recipe for job in trained}
-    assert list(recipes) == ["VALOR", "method entropy", "encoder gru", "entropy 0.2"]
+    assert list(recipes) == ["VALOR", "method entropy", "recurrent", "entropy 0.2"]
     assert recipes["VALOR"].methods == {} and recipes["VALOR"].parser.encoder == "hybrid"
     weights = {name: recipe.methods["entropy"].weight for name, recipe in recipes.items() if recipe.methods}
     assert weights == {"method entropy": 0.1, "entropy 0.2": 0.2}
-    assert recipes["encoder gru"].parser.encoder == "gru"
+    assert recipes["recurrent"].parser.encoder == "gru"
     assert [result.row.group for result in found.results] == ["base", "own", "own", "own"]
     assert "mine.py" not in found.changed and found.own == ("mine.py (sha256 000000000000)",)
     assert found.left_out == {"as ever": "it trains the same as 'VALOR'"}
