@@ -139,8 +139,9 @@ class TruthOptions:
 
 def _is_pair(given: object) -> bool:
     """Whether it is two arrays [N, T, C], audio and visual, as codes of the field hold them."""
-    arrays = isinstance(given, list | tuple) and len(given) == 2 and all(hasattr(one, "__array__") for one in given)
-    return arrays and all(as_array(one).ndim == 3 for one in given)
+    if not isinstance(given, list | tuple) or len(given) != 2:
+        return False
+    return all(hasattr(one, "__array__") and as_array(one).ndim == 3 for one in given)
 
 
 def _stacked(given: Any) -> Any:  # noqa: ANN401
