@@ -54,9 +54,7 @@ class Shot:
     """When the next shot begins."""
 
 
-def shots_of(
-    cuts: Sequence[float], segments: int, grid: Grid, seconds: float | None = None, *, exact: bool = True
-) -> tuple[Shot, ...]:
+def shots_of(cuts: Sequence[float], segments: int, grid: Grid, seconds: float | None = None) -> tuple[Shot, ...]:
     """The shots of a film, one after the other, without a gap.
 
     Args:
@@ -64,7 +62,6 @@ def shots_of(
         segments: Of the film.
         grid: How long a segment and a window are.
         seconds: Length of the film; None for that of its segments.
-        exact: Whether cuts are known so well that shots begin there, or at the nearest segment of the film.
 
     >>> [(shot.start, shot.stop) for shot in shots_of([4.3, 12.6, 13.2], 20, Grid())]
     [(0, 4), (4, 13), (13, 20)]
@@ -72,15 +69,13 @@ def shots_of(
     [(0, 9), (9, 13), (13, 30), (30, 31), (31, 40), (40, 50)]
     >>> shots_of([4.3], 20, Grid())[1]
     Shot(start=4, stop=20, own=range(4, 20), begin=4.3, end=inf)
-    >>> [shot.begin for shot in shots_of([4.3], 20, Grid(), exact=False)]
-    [0.0, 4.0]
     >>> [shot.own for shot in shots_of([4.6, 14.4], 20, Grid())]
     [range(0, 5), range(5, 15), range(15, 21)]
     """
     held: dict[int, list[float]] = {}  # cuts by the place between segments they fall on
     for cut in cuts:
         if 0 < (place := math.ceil(cut / grid.segment_seconds - 0.5)) < segments:
-            held.setdefault(place, []).append(cut if exact else place * grid.segment_seconds)
+            held.setdefault(place, []).append(cut)
     all_edges, edges = [0, *sorted(held), segments], [0]
     for before, here, after in zip(all_edges, all_edges[1:], all_edges[2:], strict=False):
         both_short = max(here - before, after - here) < SHORT_SHARE * grid.num_segments

@@ -191,15 +191,13 @@ class _Film:
 def _film(
     system: ParsingSystem, survey: MediaSurvey, options: ParseOptions, reader: MediaReader, kept: KeptFolder | None
 ) -> _Film:
-    segments = segments_of(survey, system.grid)
     cuts = _cuts(survey, system.grid, options.cuts, reader, kept)
-    exact = options.cuts != AUTO or survey.video_seconds is not None  # changes of the sound are found roughly
     slots = any("slots" in needs_of(teacher) for teacher in system.teachers)
     return _Film(
         survey=survey,
         grid=system.grid,
         cuts=cuts,
-        shots=shots_of(cuts, segments, system.grid, survey.seconds - survey.lead, exact=exact),
+        shots=shots_of(cuts, segments_of(survey, system.grid), system.grid, survey.seconds - survey.lead),
         hop=options.hop or max(1, system.grid.num_segments // 2),
         slots=slots,
         shared=options.frames == SHARED and not slots,

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from tests.helpers.forked import start
-from tests.helpers.toy import ToySound, write_toy_clip
 from tests.helpers.toy_parse import WindowTeacher, parse_until_it_hangs, toy_system, write_small_film
 from valor.eval.decide import PostProcessing
 from valor.label_harvest.drawn import drawn_clips
@@ -56,16 +55,6 @@ def test_again_nothing_is_decoded_or_judged(film, tmp_path):
     assert parsed(film, tmp_path / "kept", reader=NoMedia(), window=7)[1] == [0, 0]
     assert parsed(film, tmp_path / "kept", cuts=(5, 12))[1] == [0, 0]
     assert parsed(film, tmp_path / "kept", cuts=(5, 12.5))[1] == [12, 11]  # what lies behind a cut within a second
-
-
-def test_changes_of_the_sound_are_found_too_roughly_to_begin_a_shot_there(tmp_path, monkeypatch):
-    """Windows keep to the seconds of the film, and so does what is kept; cuts that somebody gives are exact."""
-    sound = write_toy_clip(tmp_path / "rooms.wav", sound=ToySound(seconds=23.4, codec="pcm_s16le"))
-    monkeypatch.setattr("valor.video.parse.find_cuts", lambda survey, grid, reader: (5.3, 12.6))
-    assert parsed(sound, tmp_path / "kept")[1] == [24, 0]
-    found, given = parsed(sound, tmp_path / "kept", cuts="auto")
-    assert (found.cuts, given) == ((5.3, 12.6), [0, 0])
-    assert parsed(sound, tmp_path / "kept", cuts=(5.3, 12.6))[1][0] > 0
 
 
 def test_what_is_of_windows_is_kept_by_window(film, tmp_path):
