@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..events import MODALITIES, Float64Array
-from .style import ON_SCREEN, Style, Theme, add_legend, grid_axes, settle, stacked_axes, swatches
+from .style import ON_SCREEN, PAPER_WIDTH, Style, Theme, add_legend, grid_axes, settle, stacked_axes, swatches
 from .timeline import MODALITY_TITLES
 
 if TYPE_CHECKING:
@@ -22,6 +22,12 @@ BAR = 0.105
 
 CLASS_GAP = 0.09
 """Inches between classes."""
+
+PAGE_BARS = 6.0
+"""Inches of height of all bars of a figure for a paper, so that title, legend and a caption fit a column of nine."""
+
+NAME = 0.12
+"""Inches a class takes at least, for its name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +134,8 @@ def class_bars_figure(
             is drawn as such and not as a score of nothing.
         measure: what the x axis says.
         title: a line above the figure.
-        style: width, theme and colours; the height follows from the content.
+        style: width, theme and colours; the height follows from the content, and figures no wider than PAPER_WIDTH
+            have thinner bars where they would be higher than a page, down to the height of a name.
 
     Returns:
         A matplotlib figure; `to_picture` turns it into bytes.
@@ -138,12 +145,15 @@ def class_bars_figure(
     """
     _check(systems, class_names, support)
     colours, fills = style.colours, style.fills([system.name for system in systems])
-    pitch = BAR * len(systems) + CLASS_GAP
+    wanted = BAR * len(systems) + CLASS_GAP
+    most = PAGE_BARS / len(class_names) if style.width <= PAPER_WIDTH else wanted
+    pitch = min(wanted, max(most, NAME))
+    bar = BAR / wanted  # of what a class takes
     figure, panels = grid_axes(1, len(MODALITIES), pitch * len(class_names) + 0.15, style)
     for modality, axes in enumerate(panels):
         for lane, system in enumerate(systems):
-            places = np.arange(len(class_names), dtype=np.float64) + (lane - (len(systems) - 1) / 2) * BAR / pitch
-            _draw_system(axes, system, modality, places, 0.86 * BAR / pitch, fills[system.name], colours)
+            places = np.arange(len(class_names), dtype=np.float64) + (lane - (len(systems) - 1) / 2) * bar
+            _draw_system(axes, system, modality, places, 0.86 * bar, fills[system.name], colours)
         if support is not None:
             _write_support(axes, support[modality], colours)
         axes.set_title(MODALITY_TITLES[modality], fontsize=9, fontweight="bold", color=colours.ink, loc="left", pad=3)

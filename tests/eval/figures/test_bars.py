@@ -9,7 +9,7 @@ from valor.eval.figures.bars import (
     class_bars_figure,
     label_bars_figure,
 )
-from valor.eval.figures.style import Style
+from valor.eval.figures.style import COLUMN_WIDTH, PAPER_WIDTH, REPORT_WIDTH, Style
 
 
 def test_label_bars_show_precision_recall_and_f_of_both_modalities():
@@ -92,6 +92,25 @@ def test_support_is_written_and_its_absence_said():
 def test_a_narrow_figure_has_fewer_ticks():
     wide, narrow = (class_bars_figure(systems(), NAMES, style=Style(width=width)).axes[0] for width in (9, 3.35))
     assert (len(wide.get_xticks()), len(narrow.get_xticks())) == (6, 3)
+
+
+@pytest.mark.parametrize("width", [COLUMN_WIDTH, PAPER_WIDTH, REPORT_WIDTH])
+def test_a_figure_for_a_paper_fits_its_page_with_a_caption(width):
+    values, names = np.full((2, 25), 50.0), [f"class {number}" for number in range(25)]
+    title = "a title that goes over several lines of a narrow figure, as those of worlds and splits do; " * 2
+    for count in (1, 2, 6):
+        held = [ClassFigures(name=f"system {number}", values=values) for number in range(count)]
+        figure = class_bars_figure(held, names, title=title, style=Style(width=width))
+        wanted = (0.105 * count + 0.09) * 25 + 0.9
+        high = figure.get_figheight()
+        assert high > wanted if width == REPORT_WIDTH else high < min(8.2, wanted + 1.5)
+        bars = figure.axes[0].patches
+        assert len(bars) == 25 * count and bars[0].get_height() * count < 1, "none covers another class"
+    many = class_bars_figure([ClassFigures(name="a", values=np.ones((2, 100)))], list(map(str, range(100))))
+    narrow = class_bars_figure(
+        [ClassFigures(name="a", values=np.ones((2, 100)))], list(map(str, range(100))), style=Style(width=width)
+    )
+    assert 12 < narrow.get_figheight() <= many.get_figheight(), "names can still be read"
 
 
 @pytest.mark.parametrize(("given", "names", "message"), [
