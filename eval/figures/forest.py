@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from .style import ON_SCREEN, Style, Theme, add_legend, settle, stacked_axes, write_beside
+from .style import ON_SCREEN, Style, Theme, add_legend, row_fills, settle, stacked_axes, write_beside
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -37,6 +37,8 @@ class DotRow:
     """Ends of the thin line; None for none."""
     points: tuple[float, ...] = ()
     """Single measurements, drawn small and faint."""
+    system: str = ""
+    """Whose colour it has; ink where it is of none, as variants of one system are."""
 
     @property
     def is_clear(self) -> bool:
@@ -89,7 +91,7 @@ def dots_figure(
         raise ValueError(f"dots need rows in every panel, those of a group next to one another, got {twice or 'none'}")
     lines = [len(panel.rows) + _HEAD * len(groups) for panel, groups in zip(panels, grouped, strict=True)]
     figure, column = stacked_axes([_LINE * (number + 0.6) for number in lines], style, share_x=False)
-    fills = style.fills(names)
+    fills = row_fills([row.system for panel in panels for row in panel.rows], style)
     for axes, panel, groups in zip(column, panels, grouped, strict=True):
         _draw_panel(axes, panel, groups, fills, style.colours)
     column[-1].set_xlabel(measure, fontsize=8, color=style.colours.ink)
@@ -111,7 +113,7 @@ def _draw_panel(
         y += _HEAD
         write_beside(axes, name, (0, y - 0.8), -4, colours, size=7.5, bold=True)
         for row in rows:
-            _draw_row(axes, row, y, fills[name], colours, edges)
+            _draw_row(axes, row, y, fills[row.system], colours, edges)
             write_beside(axes, f"{row.value:+.1f}", (1, y), 22, colours, size=7)
             ticks.append((y, row.name))
             y += 1

@@ -211,6 +211,11 @@ def _undress(several: "Sequence[Axes]", colours: Theme) -> None:
         axes.set_axisbelow(True)
 
 
+def row_fills(systems: Sequence[str], style: Style) -> dict[str, str]:
+    """The colour of each system that rows are of, in their order, and ink for "", rows of none."""
+    return style.fills(["", *dict.fromkeys(systems)], truth="")
+
+
 def swatches(fills: dict[str, str]) -> "list[Artist]":
     """Legend entries: the colour of each system, in its order."""
     from matplotlib.patches import Patch

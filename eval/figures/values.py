@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from .style import LINE, ON_SCREEN, Style, stacked_axes, write_beside
+from .style import LINE, ON_SCREEN, Style, row_fills, stacked_axes, write_beside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,10 +27,12 @@ class ValueRow:
 
     name: str
     group: str
-    """Rows of a group stand together under its title, and share a colour."""
+    """Rows of a group stand together under its title."""
     value: float
     ends: tuple[float, float] | None = None
     """Of its whisker; None for none."""
+    system: str = ""
+    """Whose colour it has; ink where it is of none that is drawn elsewhere too."""
 
 
 def values_figure(
@@ -51,7 +53,7 @@ def values_figure(
     names = [name for name, _ in groups]
     if not rows or len(set(names)) < len(names):
         raise ValueError(f"a figure needs rows, those of a group next to one another, got {names or 'none'}")
-    colours, fills = style.colours, style.fills(names)
+    colours, fills = style.colours, row_fills([row.system for row in rows], style)
     lines = len(rows) + _HEAD * len(groups)
     figure, (axes,) = stacked_axes([_LINE * (lines + 0.6)], style)
     _set_limits(axes, rows)
@@ -61,8 +63,8 @@ def values_figure(
         write_beside(axes, name, (0, y - 0.85), -4, colours, size=8, bold=True)
         for row in held:
             if row.ends is not None:
-                axes.plot(row.ends, (y, y), color=fills[name], linewidth=2.4, solid_capstyle="butt", zorder=3)
-            axes.plot(row.value, y, "o", color=fills[name], markersize=5.5, zorder=4)
+                axes.plot(row.ends, (y, y), color=fills[row.system], linewidth=2.4, solid_capstyle="butt", zorder=3)
+            axes.plot(row.value, y, "o", color=fills[row.system], markersize=5.5, zorder=4)
             write_beside(axes, f"{row.value:.1f}", (1, y), _ROOM, colours, size=7.5)
             ticks.append((y, row.name))
             y += 1

@@ -70,9 +70,9 @@ class Scores(PlainScores):
                 found = None if known is None else known.of(level, figure)
                 value = getattr(getattr(self, level), figure)
                 ends = None if found is None else (found.low, found.high)
-                rows.append(ValueRow(FIGURE_TITLES[figure], LEVEL_TITLES[level], value, ends))
+                rows.append(ValueRow(FIGURE_TITLES[figure], LEVEL_TITLES[level], value, ends, system="system"))
         own = [(name, value) for name, value in self.figures.items() if value is not None]
-        rows += [ValueRow(name, "Figures of the data set", value) for name, value in own]
+        rows += [ValueRow(name, "Figures of the data set", value, system="system") for name, value in own]
         said = f"{self.clips:,} clips" + ", with 95 % intervals over clips" * (known is not None)
         return values_figure(rows, measure="F-score (%)", title=said if title is None else title, style=style)
 
@@ -138,7 +138,7 @@ class Differences(Difference):
                 clips, seeds = self.clips.of(level, figure), None if self.seeds is None else self.seeds[level, figure]
                 outer = None if seeds is None else (seeds.low, seeds.high)
                 name, group = FIGURE_TITLES[figure], LEVEL_TITLES[level]
-                rows.append(DotRow(name, group, clips.value, (clips.low, clips.high), outer))
+                rows.append(DotRow(name, group, clips.value, (clips.low, clips.high), outer, system=self.name))
         return dots_figure(
             [DotPanel(rows)],
             measure=f"{self.name} minus {self.baseline}, points",
@@ -216,7 +216,8 @@ class Table(Comparison):
     def plot(self, figure: str = "segment.type_av", *, title: str | None = None, style: Style = ON_SCREEN) -> "Figure":
         """Draw one figure of every row that has it, with its deviation over seeds where there are several.
 
-        Left out are published figures that contradict the others of their row or that no source was seen of.
+        Runs have the colours of systems in their order, as in other figures; published rows have none. Left
+        out are published figures that contradict the others of their row or that no source was seen of.
 
         Args:
             figure: A column of `to_frame()`, such as `event.event_av` or `figures.accuracy`.
@@ -235,7 +236,9 @@ class Table(Comparison):
             value, spread = row.figures[place], row.spread[place]
             if value is not None and place not in row.impossible and row.confidence != RECALLED:
                 group = self.groups.get(row.group) or GROUP_TITLES.get(row.group, row.group)
-                rows.append(ValueRow(row.name, group, value, None if not spread else (value - spread, value + spread)))
+                ends = (value - spread, value + spread) if spread else None
+                system = row.name if row.group == "run" else ""  # published rows are in no other figure
+                rows.append(ValueRow(row.name, group, value, ends, system=system))
             elif value is not None:
                 left_out.append(row.name)
         order = list(dict.fromkeys(row.group for row in rows))
@@ -252,7 +255,10 @@ class Table(Comparison):
         kinds = {row.world or ("LLP" if row.dataset == "llp" else row.dataset): row.truth_sha256 for row in self.rows}
         said = [f"{_in_words(figure)} on {', '.join(kinds)}"]
         said += [f"rule {', '.join(dict.fromkeys(row.rule for row in runs))}"] * bool(runs)
-        said += [f"{' or '.join(map(str, seeds))} seeds, whiskers ± 1 sd"] * (bool(seeds) and seeds[-1] > 1)
+        if seeds and seeds[-1] > 1:
+            said += [f"{' or '.join(map(str, seeds))} seeds, whiskers ± 1 sd"]
+        elif seeds:
+            said += ["single runs, without intervals"]
         why = "left out, as their figures contradict each other or were seen in no source"
         said += [f"{why}: {', '.join(left_out)}"] * bool(left_out)
         said += [note for note in self.notes if note.startswith("truth: ")]

@@ -1,5 +1,7 @@
 """Dots with intervals: what is drawn where, what is hollow, and what becomes an arrow."""
 
+from dataclasses import replace
+
 import pytest
 
 from valor.eval.figures.forest import DotPanel, DotRow, dots_figure
@@ -20,6 +22,10 @@ def dots(axes):
     """Where the large dots are, and whether they are filled."""
     marks = [line for line in axes.lines if line.get_marker() == "o" and line.get_markersize() > 5]
     return [(line.get_xdata()[0], line.get_markerfacecolor() == line.get_color()) for line in marks]
+
+
+def colours_of(axes):
+    return [line.get_color() for line in axes.lines if line.get_markersize() == 5.5 and line.get_marker() == "o"]
 
 
 def test_dots_stand_where_the_differences_are_and_are_hollow_where_zero_is_inside():
@@ -47,14 +53,17 @@ def test_the_same_figure_gives_the_same_bytes_and_the_dark_one_others():
     assert to_png(drawn()) != to_png(drawn(style=Style(theme="dark")))
 
 
-def test_panels_have_scales_of_their_own_and_groups_colours_of_their_own():
+def test_panels_have_scales_of_their_own_and_colours_are_of_systems_alone():
     figure = dots_figure([DotPanel(ROWS[2:]), DotPanel(ROWS[:2])], measure="points", inner="clips")
     wide, narrow = figure.axes
     assert wide.get_xlim()[0] < -40 and narrow.get_xlim()[0] > -2
     assert (wide.get_xlabel(), narrow.get_xlabel()) == ("", "points")
-    colours = [{line.get_color() for line in axes.lines if line.get_markersize() == 5.5 and line.get_marker() == "o"}
-               for axes in (wide, narrow)]  # fmt: skip
-    assert len(colours[0]) == len(colours[1]) == 1 and colours[0] != colours[1]
+    theme = Style().colours
+    assert colours_of(wide) == [theme.ink] and colours_of(narrow) == [theme.ink] * 2, "variants, in groups with titles"
+    named = [replace(row, system=name) for row, name in zip(ROWS, ("HAN", "", "HAN"), strict=True)]
+    assert colours_of(drawn(named).axes[0]) == [theme.systems[0], theme.ink, theme.systems[0]]
+    ordered = drawn(named, style=Style(colour_order=("VALOR", "HAN")))
+    assert colours_of(ordered.axes[0])[0] == theme.systems[1], "as in other figures"
 
 
 def test_no_rows_and_torn_groups_are_refused():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import valor
+from valor.eval.figures.style import Style
 from valor.eval.figures.values import ValueRow, values_figure
 from valor.eval.scores import score
 from valor.scoring.compare import read_run
@@ -77,8 +78,21 @@ def test_the_figure_of_a_table_says_what_it_shows_and_rests_on(scores, tmp_path,
     assert figure.axes[0].get_xlabel() == "segment Type@AV (%)"
     title = " ".join(figure.get_suptitle().split())
     assert title.startswith("segment Type@AV on demo world, LLP; rule ") and "2 seeds, whiskers ± 1 sd" in title
+    assert "without intervals" not in title
     assert "MA (" in title.partition("contradict")[2] and "truth: demo world 636363636363" in title
     assert "DEMO WORLD ours" in [label.get_text() for label in figure.axes[0].get_yticklabels()]
+
+
+def test_colours_are_of_systems_and_single_runs_say_that_they_have_no_intervals(scores, tmp_path, painted):
+    scores.save(tmp_path / "one.json"), scores.save(tmp_path / "two.json")
+    figure = valor.table(tmp_path / "one.json", tmp_path / "two.json", published=True, mix=True).plot()
+    assert "single runs, without intervals" in " ".join(figure.get_suptitle().split())
+    theme, (axes,) = Style().colours, figure.axes
+    colours = [line.get_color() for line in axes.lines]
+    assert colours[:2] == list(theme.systems[:2]) and set(colours[2:]) == {theme.ink}
+    for alone in (scores.plot(), valor.compare(scores, scores).plot()):
+        dots = [line.get_color() for line in alone.axes[0].lines if line.get_markersize() == 5.5]
+        assert dots.count(theme.systems[0]) >= 10 and set(dots) <= {theme.systems[0], theme.ink}
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
