@@ -254,11 +254,15 @@ def _data(folder: Path) -> list[Finding]:
             found.append(Finding("missing", f"{split} annotations", str(error), remedy))
         else:
             found.append(Finding("ok", f"{split} annotations", f"{clips:,} clips"))
-    return [*found, *_features(folder), *_recipes(folder, dataset)]
+    features = _features(folder)
+    return [*found, *features, *_recipes(folder, dataset, trained=all(one.state != "missing" for one in features))]
 
 
-def _recipes(folder: Path, dataset: DataSet) -> list[Finding]:
-    """What the paper's recipes lack, features and pseudo labels, and what gets each."""
+def _recipes(folder: Path, dataset: DataSet, *, trained: bool) -> list[Finding]:
+    """What the paper's recipes lack, features and pseudo labels, and what gets each.
+
+    Labels are missing where nothing can be trained here; beside features they may lie elsewhere, or not be wanted.
+    """
     if dataset.name != LLP.name:
         return []
     try:
@@ -276,6 +280,11 @@ def _recipes(folder: Path, dataset: DataSet) -> list[Finding]:
             continue
         what = ", ".join(dict.fromkeys(part.what for part in parts))
         found.append(Finding("note", f"recipe {name}", f"lacks {what}", table=missing_table(parts)))
+    for part in lacking["valor++"]:
+        if part.what == "labels" and not trained:
+            found.append(
+                Finding("missing", "labels", f"{part.missing:,} of {part.clips:,} clips have none", part.remedy)
+            )
     return found
 
 

@@ -216,7 +216,9 @@ def test_the_command_counts_what_is_missing_and_says_so_in_its_code(data, monkey
 def test_a_folder_without_features_is_not_all_that_is_needed(data):
     (data / "store/0123456789ab/manifest.json").unlink()
     done = typed("doctor", "--data", data)
-    assert done.code == 3 and "\n1 thing is missing:\n  features: `valor download features --out " in done.out
+    assert done.code == 3 and "\n2 things are missing:\n  features: `valor download features --out " in done.out
+    assert f"\n  labels: `valor download labels --out {data}`" in done.out.partition("are missing")[2]
+    assert re.search(r"^missing +labels +1 of 1 clips have none  -> `valor download labels", done.out, re.M)
     assert re.search(r"^missing +features +none of sound \(clap or vggish\)  -> `valor download fea", done.out, re.M)
     (data / "feats/vggish").mkdir(parents=True)
     (data / "feats/vggish/a.npy").touch()
