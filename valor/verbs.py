@@ -257,6 +257,7 @@ def compare(
     baseline: "Scores | Predictions | Pathlike | np.ndarray | Sequence[Any]",
     truth: "Pathlike | np.ndarray | None" = None,
     *,
+    names: Sequence[str | None] = (None, None),
     split: str | None = None,
     rule: "PostProcessing | str | None" = None,
     own_files: Sequence[Pathlike] = (),
@@ -269,6 +270,8 @@ def compare(
             NAME=PATH calls one NAME.
         baseline: The other, likewise. Two lists of one length are paired: the same seed at the same place.
         truth: As for `score`; None where both are `Scores` already.
+        names: What the two are called, such as ("VALOR", "HAN") of lists and arrays, which have no NAME=PATH; None for
+            what a path says, else "system" and "baseline".
         split: As for `score`.
         rule: As for `score`, one for both.
         own_files: Python files of your own parts, known from then on, see `valor.training.own`.
@@ -279,7 +282,7 @@ def compare(
         and p-value paired over clips, of several seeds also those over seeds, and whether both leave out zero.
 
     Raises:
-        ValueError: The two are not of the same clips and truth, or a truth is missing.
+        ValueError: The two are not of the same clips and truth, a truth is missing, or names are not two.
     """
     _use(own_files)
     from valor.eval.decide import named_rule
@@ -287,7 +290,7 @@ def compare(
 
     told = TruthOptions(**options)
     judge = None if truth is None else judge_of(truth, split, named_rule(rule), told)
-    return compared(system, baseline, judge)
+    return compared(system, baseline, judge, names)
 
 
 def table(

@@ -203,6 +203,22 @@ def test_two_arrays_are_audio_and_visual_and_other_containers_are_refused(tmp_pa
         valor.score((probs[:, :, 0],) * 3, toy.data)
 
 
+def test_lists_and_arrays_that_are_compared_have_names(tmp_path):
+    toy = write_toy_scores(tmp_path)
+    marks = np.random.default_rng(5).random((2, *toy.split.truth.shape)) > 0.5
+    for ours, theirs in ((list(marks), [toy.split.truth] * 2), (marks[0], marks[1])):
+        found = valor.compare(ours, theirs, toy.data, names=("mine", "HAN"))
+        assert (found.name, found.baseline) == ("mine", "HAN") and "mine" in repr(found)
+        assert "mine minus HAN, points" in [axes.get_xlabel() for axes in found.plot().axes]
+    held = Predictions(clip_ids=toy.split.clip_ids, class_names=toy.split.class_names, predicted=marks[0])
+    held.save(tmp_path / "a.npz")
+    said = valor.compare(f"path={tmp_path / 'a.npz'}", marks[1], toy.data, names=(None, "other"))
+    assert (said.name, said.baseline) == ("path", "other")
+    for names in ("VALOR", ("a", "a"), ("a",)):
+        with pytest.raises(ValueError, match="names must be two, of the system and of the baseline, got"):
+            valor.compare(marks[0], marks[1], toy.data, names=names)
+
+
 def test_a_part_of_the_clips_is_scored_when_asked(tmp_path):
     toy = write_toy_scores(tmp_path)
     part = Predictions(

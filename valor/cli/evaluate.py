@@ -64,7 +64,7 @@ def add(commands: Commands) -> Parser:
         "--compare",
         metavar="PREDICTIONS",
         help="another system on the same clips: differences with intervals paired over clips and, of two folders of "
-        "seeds, over seeds",
+        "seeds, over seeds; NAME=PATH to name it",
     )
     command.add_argument(
         "--tuned",

@@ -209,13 +209,20 @@ class _System(SeedScores):
     """Of the first seed."""
 
 
-def compared(system: Any, baseline: Any, judge: Judge | None) -> Differences:  # noqa: ANN401
+def compared(
+    system: Any,  # noqa: ANN401
+    baseline: Any,  # noqa: ANN401
+    judge: Judge | None,
+    names: Sequence[str | None] = (None, None),
+) -> Differences:
     """What a system has over another: arguments as of `valor.compare`.
 
     Raises:
-        ValueError: The two were not scored on the same clips and truth, or a truth is missing.
+        ValueError: The two were not scored on the same clips and truth, a truth is missing, or names are not two.
     """
-    ours, theirs = _side(system, judge, "system"), _side(baseline, judge, "baseline")
+    if isinstance(names, str) or len(names) != 2 or (names[0] is not None and names[0] == names[1]):
+        raise ValueError(f"names must be two, of the system and of the baseline, got {names!r}")
+    ours, theirs = _side(system, judge, "system", names[0]), _side(baseline, judge, "baseline", names[1])
     for key, what in _SAME.items():
         values = [one.report.get(key) for one in (ours, theirs)]
         if values[0] != values[1]:
@@ -239,8 +246,8 @@ def compared(system: Any, baseline: Any, judge: Judge | None) -> Differences:  #
     )
 
 
-def _side(given: Any, judge: Judge | None, default: str) -> _System:  # noqa: ANN401
-    """Scores of a system, of each seed where it has several."""
+def _side(given: Any, judge: Judge | None, default: str, called: str | None) -> _System:  # noqa: ANN401
+    """Scores of a system, of each seed where it has several, under the name it is called or one that it has."""
     name, sources = default, [given]
     seeds: tuple[int, ...] = ()
     if isinstance(given, list | tuple) and not _is_pair(given):
@@ -251,7 +258,7 @@ def _side(given: Any, judge: Judge | None, default: str) -> _System:  # noqa: AN
         if folders := seed_folders(path):
             ids = () if judge is None or judge.split is None else judge.split.clip_ids
             seeds, sources = tuple(folders), [seed_predictions(folder, ids) for folder in folders.values()]
-    scores = []
+    name, scores = called or name, []
     for source in sources:
         if not isinstance(source, Scores):
             if judge is None:
