@@ -74,6 +74,8 @@ def test_the_notebook_runs_from_clips_to_a_corrected_event(folder, monkeypatch):
             namespace |= settings if len(given) == 1 else {}
     assert drawn == [(Path("data"), {"train": 120, "val": 30, "test": 40})]
     assert list(namespace["table"].index) == ["tags only", "VALOR"]
+    assert namespace["running"].compute(namespace["test"].clip_ids).segment == namespace["mine"].segment
+    assert any("VALOR - tags only" in str(cell) and "paired over" in str(cell) for cell in given)
     assert "image/png" in next(cell for cell in given if "Parse of" in str(cell))[0]["data"]
     assert {"AVVP_eval_audio.csv", "journal.jsonl"} <= set(os.listdir("parses.corrections"))
     name, modality, onset, offset = namespace["events"][0]
