@@ -96,7 +96,7 @@ def _events(cli: argparse.Namespace) -> int:
             raise ValueError(
                 "--split selects clips of annotation tables, and nothing says which; add --data DIR, or leave it out"
             )
-    for note in opened.document.notes:
+    for note in (*opened.document.notes, *opened.document.about):
         say(f"note: {note}", file=sys.stderr)
     for name, path in asked.items():
         clock = "container" if FORMATS[name].from_start else cli.clock or "zero"

@@ -541,7 +541,8 @@ def _annotation_rows(path: Place, columns: Sequence[str]) -> Iterator[tuple[int,
 
 
 def _unknown_class(where: str, names: Sequence[str], class_names: Sequence[str]) -> ValueError:
-    names = split_names(", ".join(names)) or names  # of a quoted one with commas, which was taken apart, the whole
+    if any('"' in name for name in names):  # a quoted one with commas was taken apart
+        names = split_names(", ".join(names)) or names
     more = (
         f" (and further on {', '.join(map(repr, names[1:6]))}{', ...' if len(names) > 6 else ''})" if names[1:] else ""
     )

@@ -12,6 +12,7 @@ import pytest
 from tests.helpers.toy_line import NAMES, SPLITS, TABLES, TAGS, WHOLE, write_tables, write_videos, write_weights
 from tests.helpers.typed import Done, typed
 from valor.data.label_file import allowed_left_out, read_pseudo_labels
+from valor.data.parse_file import OF_DRAWINGS
 from valor.data.prediction_files import read_any_predictions
 from valor.data.predictions import decisions, read_predictions
 from valor.data.tables import read_split, write_weak_table
@@ -72,9 +73,12 @@ def run(line, labels) -> Path:
 def test_clips_that_fail_are_listed_and_change_the_code(line):
     done = line.harvests["train"]
     assert done.code == 3
-    head, *rows, last = done.out.splitlines()
+    head, *rows, last, drawings = done.out.splitlines()
     (folder,) = line.store.iterdir()
-    assert head == f"5 clips (3 ok, 1 missing, 1 undecodable), 0 of them cached before; wrote {folder}"
+    assert (
+        drawings == f"note: {OF_DRAWINGS}"
+        and head == f"5 clips (3 ok, 1 missing, 1 undecodable), 0 of them cached before; wrote {folder}"
+    )
     assert re.fullmatch(r"  missing +gone-------_0_10 +no file of this name among the videos", rows[0])
     assert re.fullmatch(r"  undecodable +torn-------_7_17 +torn-------\.mp4: .+", rows[1]) and len(rows) == 2
     listed = folder / "failures.csv"
@@ -105,7 +109,8 @@ def test_a_second_harvest_uses_what_is_there_and_says_so(line):
     (folder,) = line.store.iterdir()
     before = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.safetensors")}
     done = line.harvest("test")
-    assert done.code == 0 and done.out == f"2 clips (2 ok), 2 of them cached before; wrote {folder}\n"
+    said = f"2 clips (2 ok), 2 of them cached before; wrote {folder}\nnote: {OF_DRAWINGS}\n"
+    assert done.code == 0 and done.out == said
     assert done.err == f"{folder}: 2 of 2 clips are cached already\n"
     again = line.harvest("train", "--quiet")
     assert (again.code, again.err) == (3, "") and "failures.csv; --retry undecodable" in again.out

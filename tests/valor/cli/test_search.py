@@ -52,7 +52,7 @@ def test_words_that_stand_no_higher_than_others_are_said_to(store, monkeypatch):
 def test_teachers_of_drawings_say_so_of_stores_that_are_not_the_demos(store, tmp_path):
     shutil.copytree(store, tmp_path / "mine" / "store")
     done = typed("search", tmp_path / "mine" / "store", "a dog barks")
-    assert done.out.splitlines()[-1] == f"note: {OF_DRAWINGS}"
+    assert f"note: {OF_DRAWINGS}" in done.out.splitlines()
     (tmp_path / "videos").mkdir()
     write_webm(tmp_path / "videos" / "a.webm")
     page = ("--html", tmp_path / "f.html", "--videos", tmp_path / "videos")

@@ -51,7 +51,7 @@ def test_events_are_neither_shown_nor_scored_over_another_file_without_a_word(he
         assert not caplog.text
         read_parse_predictions([tmp_path / "k.json"], ["k"], gates=DROPPED)
         note = "k.mp4 is not the file that was parsed"
-        assert any(note in one for one in document.notes) is said is (note in caplog.text)
+        assert any(note in one for one in document.about) is said is (note in caplog.text)
         assert any(note in one for one in document.clips[0].notes) is said
         assert (document.clips[0].media is None) is said
 
