@@ -216,6 +216,8 @@ FORMATS = ("text", "markdown", "csv", "latex", "json")
 
 SUFFIXES = {".txt": "text", ".md": "markdown", ".csv": "csv", ".tex": "latex", ".json": "json"}
 """The format a file name asks for."""
+_NO_TABLES = (".png", ".svg", ".pdf", ".jpg", ".html", ".npz", ".xlsx")
+"""Endings of files that are no text of a table."""
 
 
 def layouts_of(sheet: "Sheet", content: Mapping[str, Any]) -> dict[str, Callable[[], str]]:
@@ -247,8 +249,10 @@ def write_or_print(
         show: Whether what is written is printed as text too.
 
     Raises:
-        ValueError: The format is unknown or contradicts the file name.
+        ValueError: The format is unknown or contradicts the file name, or this is that of a picture or a page.
     """
+    if cli.out and cli.out.suffix in _NO_TABLES:
+        raise ValueError(f"{cli.out}: a table is written as *{', *'.join(SUFFIXES)}; `valor plot` draws pictures")
     asked = SUFFIXES.get(cli.out.suffix) if cli.out else None
     chosen = cli.format or asked or "text"
     if asked not in (None, chosen):

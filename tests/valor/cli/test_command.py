@@ -42,6 +42,9 @@ def test_a_format_that_contradicts_the_file_name_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"--format csv and --out .*t.md contradict each other; leave one out"):
         write_or_print(LAYOUTS, asked(format="csv", out=tmp_path / "t.md"))
     write_or_print(LAYOUTS, asked(format="csv", out=tmp_path / "t.dat"))
+    with pytest.raises(ValueError, match=r"t.png: a table is written as \*\.txt, .*; `valor plot` draws pictures"):
+        write_or_print(LAYOUTS, asked(out=tmp_path / "t.png"))
+    assert not (tmp_path / "t.png").exists()
     assert (tmp_path / "t.dat").read_text() == "as csv\n"
 
 
