@@ -374,7 +374,8 @@ def describe_options(system: ParsingSystem, options: ParseOptions) -> dict[str, 
     """What `Parse.system` will say: by it a parse is known to be of this system and these windows."""
     hop = options.hop or max(1, system.grid.num_segments // 2)
     track = {} if options.audio_track is None else {"audio_track": options.audio_track}
-    cuts = {} if options.cuts == NONE else {"cuts": options.cuts if options.cuts == AUTO else list(options.cuts)}
+    given = options.cuts if options.cuts == AUTO else list(options.cuts)
+    cuts = {} if options.cuts == NONE else {"cuts": given, "shots": "begin at cuts"}  # once at the nearest second
     frames = {"frames": SHARED} if options.frames == SHARED else {}
     windows = {"segments": system.grid.num_segments, "hop": hop, **cuts, **frames}
     return {**system.describe(), "windows": windows, **track}

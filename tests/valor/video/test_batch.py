@@ -62,6 +62,18 @@ def test_what_is_of_something_else_is_parsed_again(system, folder, tmp_path, cap
     assert not outcomes(system, folder, out)["one.mp4"].skipped
 
 
+def test_a_parse_whose_windows_began_at_seconds_of_the_film_is_made_anew(system, folder, tmp_path):
+    import json
+
+    outcomes(system, folder, tmp_path / "out")
+    written = tmp_path / "out/one.json"
+    record = json.loads(written.read_text())
+    assert record["system"]["windows"].pop("shots") == "begin at cuts"
+    written.write_text(json.dumps(record))
+    found = outcomes(system, folder, tmp_path / "out")
+    assert not found["one.mp4"].skipped and found["three.wav"].skipped
+
+
 def test_a_run_that_was_moved_is_the_same_run(folder, tmp_path):
     import shutil
 
