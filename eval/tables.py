@@ -194,8 +194,8 @@ def latex_escaped(text: str) -> str:
     """Escape what LaTeX reads as commands; a minus before a number is one, not a hyphen."""
     special = {character: rf"\{character}" for character in "&%$#_{}"}
     special |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$"}
-    special |= {"<": "$<$", "Δ": r"$\Delta$", "≥": r"$\geq$", "−": "$-$"}
-    minus = re.sub(r"(?<![\w.-])-(?=\d)", "−", text)
+    special |= {"<": "$<$", ">": "$>$", "≤": r"$\leq$", "Δ": r"$\Delta$", "≥": r"$\geq$", "−": "$-$"}
+    minus = re.sub(r"(?<![\w.-])-(?=\d)", "−", text.replace(">=", "≥").replace("<=", "≤"))
     return "".join(special.get(character, character) for character in minus).replace(r" $\pm$ ", r"\,$\pm$\,")
 
 

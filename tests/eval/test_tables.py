@@ -9,7 +9,18 @@ from statistics import fmean, stdev
 import pytest
 
 from valor.eval.scores import LevelScores, TenScores
-from valor.eval.tables import RULE, Cell, Sheet, csv_text, score_table, to_csv, to_latex, to_markdown, to_text
+from valor.eval.tables import (
+    RULE,
+    Cell,
+    Sheet,
+    csv_text,
+    latex_escaped,
+    score_table,
+    to_csv,
+    to_latex,
+    to_markdown,
+    to_text,
+)
 
 ANCHORS = ("nothing predicted",)
 
@@ -190,6 +201,12 @@ def test_a_sheet_in_latex_is_escaped_ruled_and_spanned(sheet):
         r"\bottomrule",
         r"\end{tabular}",
     ]
+
+
+def test_comparisons_are_mathematics_in_latex():
+    assert latex_escaped("gate clip >= 0.5, p <= 0.01 < a > b ≥ c") == (
+        r"gate clip $\geq$ 0.5, p $\leq$ 0.01 $<$ a $>$ b $\geq$ c"
+    )
 
 
 def test_comma_separated_text_leaves_empty_what_is_not_known():

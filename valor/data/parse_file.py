@@ -40,6 +40,7 @@ from valor.label_harvest.strict_json import (
     loads,
 )
 
+from .names import list_names
 from .parse_evidence import ParseEvidence, evidence_from_json, evidence_to_json
 from .parsed_media import MediaInfo, media_from_json
 from .where import Where, stills_of, where_from_json, where_to_json
@@ -206,6 +207,9 @@ class Parse:
 
         start, seconds = self.media.start_time, self.media.duration
         probs = {(event.class_name, event.onset): event.prob for event in self.events if event.modality == "visual"}
+        found = {event.class_name for event in self.events}
+        missing = [name for name in self.class_names if name not in found]
+        nowhere = [f"Found nowhere: {list_names(missing, 8)}."] if missing and self.system.get("zero_shot") else []
         drawn = DrawnParse(
             class_names=self.class_names,
             probs=self.segment_probs,
@@ -217,7 +221,7 @@ class Parse:
             frames=frames,
             spectrogram=spectrogram,
             stills=stills_of(self.where or (), probs, start=start, end=start + seconds),
-            notes=self.notes,
+            notes=(*nowhere, *self.notes),
         )
         length = clock_text(round(seconds, 1), seconds)
         unit = " s" if ":" not in length else " min" if length.count(":") == 1 else " h"

@@ -84,6 +84,14 @@ def test_a_picture_by_the_demos_teachers_says_so():
     assert plain.caveat == "" and OF_DRAWINGS not in alone.get_xlabel()
 
 
+def test_a_picture_of_asked_classes_names_those_found_nowhere():
+    parse = toy_parse()
+    missing = [n for n, there in zip(parse.class_names, parse.predicted.any(axis=(0, 1)), strict=True) if not there]
+    none = replace(parse, segment_probs=np.zeros_like(parse.segment_probs), system={"zero_shot": True})
+    assert draw_parse(none).axes[0].get_xlabel().splitlines()[-1] == f"Found nowhere: {', '.join(none.class_names)}."
+    assert "nowhere" not in draw_parse(parse).axes[0].get_xlabel() and not missing
+
+
 def test_many_and_long_notes_keep_to_the_picture():
     odd = [f"note {number} costs $5$ and goes on " + "and on " * 30 for number in range(5)]
     lines = draw_parse(replace(toy_parse(), notes=tuple(odd))).axes[0].get_xlabel().splitlines()[1:]
