@@ -96,11 +96,11 @@ class Sheet:
     def to_markdown(self) -> str:
         """Write it in Markdown; lines without a line break at the end."""
         marks = ["---" if column in self.left else "---:" for column in range(len(self.columns))]
-        lines = [[title.replace("|", r"\|") for title in self.columns], marks]
+        lines = [[markdown_escaped(title) for title in self.columns], marks]
         for number, row in enumerate(self.rows):
-            titles = [title.replace("|", r"\|") for title in self._titles_above(number)]
+            titles = [markdown_escaped(title) for title in self._titles_above(number)]
             lines += [[f"**{title}**", *[""] * (len(self.columns) - 1)] for title in titles]
-            escaped = [(cell, cell.text.replace("|", r"\|"), cell.after.replace("|", r"\|")) for cell in _cells(row)]
+            escaped = [(cell, markdown_escaped(cell.text), markdown_escaped(cell.after)) for cell in _cells(row)]
             lines.append([(f"**{text}**" if cell.bold else text) + after for cell, text, after in escaped])
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -183,6 +183,11 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
         ["" if isinstance(cell, float) and isnan(cell) else unformula(cell) for cell in row] for row in rows
     )
     return text.getvalue().rstrip("\n")
+
+
+def markdown_escaped(text: str) -> str:
+    """Text as a cell or a line of Markdown holds it: in one line, no border of a table and no tag of HTML."""
+    return " ".join(re.split(r"[\r\n]+", text)).replace("|", r"\|").replace("<", "&lt;")
 
 
 def latex_comments(notes: Iterable[str]) -> str:

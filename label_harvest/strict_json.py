@@ -6,6 +6,8 @@ it stands.
 """
 
 import json
+import re
+from collections.abc import Iterable
 from math import isfinite
 from typing import Any, NoReturn, TypeVar
 
@@ -50,12 +52,28 @@ def loads(text: str | bytes) -> Any:  # noqa: ANN401
     except RecursionError:
         raise _too_deep() from None
     level = [value]
+    halved = _ESCAPED_HALF.search(text) is not None  # UTF-8 itself holds none
     for _ in range(MOST_LEVELS + 1):
         holders = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
+        if halved:
+            _refuse_halves(level)
         if not holders:
             return value
-        level = [inner for holder in holders for inner in holder if isinstance(inner, dict | list)]
+        level = [inner for holder in holders for inner in holder if halved or isinstance(inner, dict | list)]
     raise _too_deep()
+
+
+_ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+_HALF = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""Halves of characters; not U+DC80 to U+DCFF, which stand for the bytes of names of files that are no UTF-8."""
+
+
+def _refuse_halves(values: Iterable[object]) -> None:
+    """Refuse text that no file can be written with."""
+    for value in values:
+        for text in value if isinstance(value, dict) else [value]:
+            if isinstance(text, str) and _HALF.search(text):
+                raise ValueError(f"half a character in {text!r:.80}")
 
 
 def _too_deep() -> ValueError:

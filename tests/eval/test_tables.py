@@ -83,6 +83,8 @@ def test_a_single_system_is_not_marked_best():
 
 def test_a_bar_in_a_name_does_not_end_its_cell():
     assert r"| a\|b |" in to_markdown(score_table([("a|b", scores(60.0))]))
+    lines = to_markdown(score_table([("a\nb <img src=x>", scores(60.0))])).splitlines()
+    assert len(lines) == 3 and lines[-1].startswith("| a b &lt;img src=x> |")
 
 
 def test_latex_is_escaped_and_ruled(table):

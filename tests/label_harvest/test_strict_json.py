@@ -30,12 +30,19 @@ def test_what_is_written_is_read(value):
     (f"[{'9' * 400}]", "a number of 400 digits"),
     ("[" * 100_000, "nested deeper"),
     ('{"a":' * 100_000, "nested deeper"),
+    (r'{"a": ["\ud800"]}', r"half a character in '\\ud800'"),
+    (r'{"\udc00x": 1}', "half a character"),
     ("[1", "Expecting"),
     (b"\xff", "codec can't decode"),
 ])  # fmt: skip
 def test_what_would_be_read_wrongly_is_refused(text, message):
     with pytest.raises(ValueError, match=message):
         loads(text)
+
+
+def test_names_of_files_that_are_no_utf_8_are_read():
+    value = {"b\udcff": ["\udc80", "\U0001f600"]}
+    assert loads(json.dumps(value)) == value
 
 
 @given(st.binary(max_size=60) | st.text(alphabet='{}[]":,0123456789eE+-.truefalsn \\', max_size=60))

@@ -146,6 +146,7 @@ class Parse:
             known = probs[~np.isnan(probs)]
             if known.size and not (known.min() >= 0 and known.max() <= 1):
                 raise ValueError(f"{name} must be probabilities in 0..1, got {known.min()} to {known.max()}")
+            self._refuse_holes(name, probs)
         if list(self.cuts) != sorted(self.cuts):
             raise ValueError(f"cuts must be ascending times in seconds, got {str(self.cuts):.80}")
         if not isinstance(self.decision.gate, str):
@@ -157,6 +158,25 @@ class Parse:
             spread_thresholds(name, getattr(self.decision, name), shape[1:])
         if gated and self.gate_probs is None:
             raise ValueError(f"the gate {self.decision.gate} needs gate_probs; give them or choose gate 'none'")
+
+    def _refuse_holes(self, name: str, probs: FloatArray) -> None:
+        """Refuse segments of which only some classes are known, and a gate that is not known where they are."""
+        gone = np.isnan(probs)
+        if probs.ndim == 3 and (holes := np.argwhere(gone.any(axis=2) & ~gone.all(axis=2))).size:
+            segment, modality = holes[0].tolist()
+            missing = int(gone[segment, modality].sum())
+            raise ValueError(
+                f"{name} must have a number for every class of a segment or for none, got {missing} of "
+                f"{gone.shape[2]} null for {MODALITIES[modality]} in segment {segment + 1}"
+            )
+        if name == "gate_probs" and self.decision.gate != "none":
+            open_ends = np.argwhere(gone.all(axis=2) & ~np.isnan(self.segment_probs).all(axis=2))
+            if open_ends.size:
+                segment, modality = open_ends[0].tolist()
+                raise ValueError(
+                    f"gate_probs must be known where segment_probs are, got none for {MODALITIES[modality]} in segment "
+                    f"{segment + 1}"
+                )
 
     @property
     def onsets(self) -> npt.NDArray[np.float64]:

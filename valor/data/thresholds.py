@@ -171,6 +171,10 @@ def read_calibration(path: Path | str, class_names: Sequence[str]) -> Calibratio
     try:
         table = _read_told(path)
         thresholds = {role: _numbers(table[role], role) for role in ROLES if role in table}
+        if str(table.get("applies_to")) not in _OF_LABELS:
+            for role, values in thresholds.items():
+                for value in values:
+                    as_number(value, role, 0, 1)
         told = {} if table.get("classes") is None else as_object(table["classes"], "classes")
         classes = told or {name: {} for name in class_names}
         rule = table.get("post_processing")

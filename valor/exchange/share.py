@@ -12,16 +12,16 @@ from valor.data.names import list_names
 from valor.data.parse_file import OF_DRAWINGS
 from valor.data.provenance import MARK, Provenance, told_by
 from valor.data.score_file import read_scores_json
-from valor.data.thresholds import APPLIES_TO
+from valor.data.thresholds import APPLIES_TO, ROLES, read_calibration
 from valor.eval.decide import rule_text
 from valor.eval.scores import FIGURES, LEVELS
-from valor.eval.tables import FIGURE_TITLES, LEVEL_TITLES, Sheet
+from valor.eval.tables import FIGURE_TITLES, LEVEL_TITLES, Sheet, markdown_escaped
 from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.disk import file_sha256, replaced
 from valor.label_harvest.places.place import place_of
 from valor.label_harvest.store.status import store_status
 from valor.label_harvest.store.store import store_folder, store_manifest
-from valor.label_harvest.strict_json import as_list, as_object, loads
+from valor.label_harvest.strict_json import as_list, as_object, as_text, loads
 from valor.training.checkpoint import read_tensors
 from valor.training.run_folder import (
     BEST,
@@ -258,23 +258,26 @@ def _words(held: Any) -> str:  # noqa: ANN401
 def _thresholds(path: Path) -> Shared:
     try:
         table = as_object(loads(path.read_text(encoding="utf-8")), "the file")
-        if table.get("applies_to") not in APPLIES_TO:
+        applies_to = as_text(table.get("applies_to"), "applies_to")
+        if applies_to not in APPLIES_TO:
             raise ValueError(
-                f"applies_to must be one of {', '.join(APPLIES_TO)}, got {table.get('applies_to')!r:.40}"
-                f"{did_you_mean(table.get('applies_to'), APPLIES_TO)}"
+                f"applies_to must be one of {', '.join(APPLIES_TO)}, got {applies_to!r:.40}"
+                f"{did_you_mean(applies_to, APPLIES_TO)}"
             )
+        classes = tuple(as_object({} if table.get("classes") is None else table["classes"], "classes"))
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: expected thresholds as `valor calibrate` writes them, got {error!s:.300}") from error
-    classes = as_object(table.get("classes") or {}, "classes")
-    roles = [role for role in ("audio", "visual", "fused") if isinstance(table.get(role), list)]
-    rows = [[name, *(f"{float(table[role][row]):.4g}" for role in roles)] for row, name in enumerate(classes)]
-    told = ("applies_to", "marked", "criterion", "split", "clips", "truth_version", "truth_sha256", "note")
-    facts = "\n".join(f"- {name}: {str(table[name])[:200]}" for name in told if table.get(name) is not None)
-    numbers = Sheet(columns=["class", *roles], rows=rows).to_markdown() if rows else "They name no classes."
+    count = max([0, *(len(table[role]) for role in ROLES if isinstance(table.get(role), list))])
+    held = read_calibration(path, classes or tuple(map(str, range(count)))).thresholds
+    rows = [[name, *(f"{of[row]:.4g}" for of in held.values())] for row, name in enumerate(classes)]
+    told = ("applies_to", "criterion", "split", "clips", "truth_version", "truth_sha256", "note")
+    said = [(name, markdown_escaped(str(table[name]))[:200]) for name in told if table.get(name) is not None]
+    facts = "\n".join(f"- {name}: {text}" for name, text in [said[0], ("marked", APPLIES_TO[applies_to]), *said[1:]])
+    numbers = Sheet(columns=["class", *held], rows=rows).to_markdown() if rows else "They name no classes."
     return Shared(
         kind="thresholds",
         files={THRESHOLDS: path},
-        about={"applies_to": table["applies_to"], "classes": list(classes)},
+        about={"applies_to": applies_to, "classes": list(classes)},
         warnings=_warnings(told_by(table), []),
         parts=[("What they are", facts), ("Thresholds", numbers)],
     )

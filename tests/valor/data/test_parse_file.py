@@ -159,6 +159,25 @@ def test_what_does_not_belong_together_is_refused():
         replace(parse, decision=PostProcessing(gate=("clip", "none")))
 
 
+def test_numbers_missing_in_a_segment_are_refused():
+    parse = toy_parse()
+    for name, said in (
+        ("segment_probs", "1 of 2 null for audio in segment 1"),
+        ("gate_probs", "1 of 2 null for audio"),
+    ):
+        held = json.loads(json.dumps(parse_to_json(parse)))
+        rows = held[name]["audio"] if name == "segment_probs" else [row[0] for row in held[name]]
+        rows[0][0] = None
+        with pytest.raises(ValueError, match=f"{name} must have a number for every class .*, got {said}"):
+            parse_from_json({**held, "events": []})
+    held = json.loads(json.dumps(parse_to_json(parse)))
+    held["gate_probs"][2][1] = [None] * 2
+    with pytest.raises(
+        ValueError, match="gate_probs must be known where segment_probs are, got none for visual in seg"
+    ):
+        parse_from_json({**held, "events": []})
+
+
 def test_a_name_with_control_characters_is_printed_on_one_line():
     parse = toy_parse()
     odd = replace(parse, media=replace(parse.media, name="a\n\x1b[2Jb.mp4"))

@@ -118,6 +118,8 @@ def test_thresholds_that_fit_nothing_are_refused(parser, change, message):
         b'{"applies_to": "labels", "audio": ["x", 1, 2]}',
         b'{"applies_to": "labels", "audio": [1, 2, 3], "post_processing": {}}',
         b'{"applies_to": "labels", "audio": [1, 2, 3], "classes": 7}',
+        b'{"applies_to": "segment_threshold", "audio": [0.5, -1, 0.5]}',
+        b'{"applies_to": "clip_threshold", "audio": [0.5, 0.5, 1.5]}',
     ],
 )
 def test_files_that_are_no_thresholds_are_refused_by_name(tmp_path, content):

@@ -149,12 +149,25 @@ def test_thresholds_and_stores_go_out_too(hub, tmp_path):
     assert "- clips: 1 ok, 1 missing" in files_of(hub, "datasets/org/evidence")["README.md"].decode()
 
 
+def test_a_note_stays_one_line_of_the_card(tmp_path):
+    note = "a\n# heading <script>"
+    table = {"applies_to": "labels", "note": note, "classes": {"A <b>": {}}, "audio": [0.4], "visual": [0.3]}
+    (tmp_path / "t.json").write_text(json.dumps(table))
+    card = card_text(shared(tmp_path / "t.json"), "org/cuts", None)
+    assert "- note: a # heading &lt;script>\n" in card and "| A &lt;b> | 0.4 | 0.3 |" in card
+
+
 def test_what_cannot_be_shared_is_refused(run, tmp_path):
     (tmp_path / "x.json").write_text('{"applies_to": "nothing"}')
     (tmp_path / "empty").mkdir()
     (tmp_path / "seeds" / "seed-0").mkdir(parents=True)
     (tmp_path / "seeds" / "seed-0" / BEST).write_bytes((run / BEST).read_bytes())
+    whole = {"applies_to": "labels", "classes": {"A": {}, "B": {}}, "audio": [0.4, 0.5], "visual": [0.3, 0.6]}
+    changes = {"applies_to": ["labels"], "audio": [0.4], "visual": [None, 1], "classes": "", "note": 7}
+    for name, value in changes.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(whole | {name: value}))
     for path, said in (
+        *((tmp_path / f"{name}.json", f"{name}.json: expected thresholds as .* got ") for name in changes),
         (tmp_path / "x.json", "expected thresholds as `valor calibrate` writes them"),
         (tmp_path / "seeds", "holds runs of the seeds seed-0; name one"),
         (tmp_path, "is no run and holds some: seeds/seed-0; name one"),

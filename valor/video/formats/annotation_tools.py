@@ -218,7 +218,7 @@ def read_fiftyone(path: Path, rate_of: RateOf) -> list[ReadMedia]:
     found = []
     for name, entries in as_object(table.get("labels"), f"{path}: labels").items():
         events, others = [], []
-        for number, entry in enumerate(as_list(entries or [], f"{path}: {name}")):
+        for number, entry in enumerate([] if entries is None else as_list(entries, f"{path}: {name:.80}")):
             where = f"{path}: {name:.80}, event {number + 1}"
             held = as_object(entry, where)
             label = held.get("label")
@@ -228,7 +228,7 @@ def read_fiftyone(path: Path, rate_of: RateOf) -> list[ReadMedia]:
             if how is None:
                 others.append((str(label)[:200], where))
                 continue
-            if how not in MODALITY_OF:
+            if not isinstance(how, str) or how not in MODALITY_OF:
                 raise ValueError(f"{where}: expected the attribute modality, audio or visual, got {how!r:.80}")
             onset, offset = _timestamps(held, rate_of(name), where)
             named, modality = as_text(label, f"{where}: label"), MODALITY_OF[how]
@@ -275,26 +275,33 @@ def read_label_studio(path: Path, rate_of: RateOf) -> list[ReadMedia]:
     for number, task in enumerate(tasks):
         where = f"{path}: task {task.get('id', number + 1)}"
         data = as_object(task["data"], where)
-        name = data.get("name") or _name_in(data.get("video") or data.get("audio"), where)
-        annotations = [as_object(one, where) for one in as_list(task.get("annotations") or [], where)]
-        kept = [one for one in annotations if not one.get("was_cancelled")]
+        given = data.get("name")
+        name = as_text(
+            _name_in(data.get("video") or data.get("audio"), where) if given is None else given, f"{where}: name"
+        )
+        kept = [one for one in _tried(task, "annotations", where) if not one.get("was_cancelled")]
         kept.sort(key=lambda one: str(one.get("updated_at") or one.get("created_at") or ""))
-        said = [as_object(one, where) for one in as_list(task.get("predictions") or [], where)]
-        results = (kept or said or [{}])[-1].get("result") or []
+        held = (kept or _tried(task, "predictions", where) or [{"result": []}])[-1]
         rate = data.get("fps")
         rate = rate_of(name) if rate is None else as_number(rate, f"{where}: fps", SLOWEST, FASTEST)
-        regions = [as_object(one, where) for one in as_list(results, where)]
+        regions = [as_object(one, where) for one in as_list(held.get("result"), f"{where}: result")]
         events = [event for region in regions for event in _of_region(region, rate, where)]
         asked = [str(region.get("from_name")) for region in regions if not _is_ours(region, where)]
         found.append(
             ReadMedia(
-                name=as_text(name, f"{where}: name"),
+                name=name,
                 events=tuple(events),
                 unit=1 / (rate or math.inf),
                 others=tuple((f"{control:.200}", where) for control in asked),
             )
         )
     return found
+
+
+def _tried(task: dict[str, Any], what: str, where: str) -> list[dict[str, Any]]:
+    """The annotations or predictions of a task; none where it says none."""
+    found = task.get(what)
+    return [] if found is None else [as_object(one, where) for one in as_list(found, f"{where}: {what}")]
 
 
 def _is_ours(region: dict[str, Any], where: str) -> bool:

@@ -2,6 +2,7 @@
 
 import mimetypes
 import os
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -125,7 +126,8 @@ def read_elan(path: Path, rate_of: RateOf) -> list[ReadMedia]:
         raise ValueError(f"{path}: expected an ELAN document (.eaf), got XML that cannot be read ({error})") from error
     if root.tag != "ANNOTATION_DOCUMENT":
         raise ValueError(f"{path}: expected an ELAN document (.eaf), got a <{root.tag:.80}>")
-    slots = {slot.get("TIME_SLOT_ID"): slot.get("TIME_VALUE") for slot in root.iter("TIME_SLOT")}
+    media, slots = root.find("HEADER/MEDIA_DESCRIPTOR"), _slots_of(root, path)
+    begin = 0.0 if media is None else _begin_of(media, path)
     events, others = [], []
     for tier in root.iter("TIER"):
         aligned = list(tier.iter("ALIGNABLE_ANNOTATION"))
@@ -139,19 +141,44 @@ def read_elan(path: Path, rate_of: RateOf) -> list[ReadMedia]:
         modality, name = own
         for entry in aligned:
             said = " ".join((entry.findtext("ANNOTATION_VALUE") or "").split())
-            times = [_time(slots.get(entry.get(f"TIME_SLOT_REF{n}")), where) for n in (1, 2)]
-            place = f"{where}, {entry.get('ANNOTATION_ID')}"
+            times = [_time(slots.get(entry.get(f"TIME_SLOT_REF{n}")), where) + begin for n in (1, 2)]
+            place = f"{where}, {entry.get('ANNOTATION_ID')!s:.80}"
             events.append(
                 ReadEvent(class_name=said or name, modality=modality, onset=times[0], offset=times[1], where=place)
             )
-    media = root.find("HEADER/MEDIA_DESCRIPTOR")
     address = "" if media is None else media.get("RELATIVE_MEDIA_URL") or media.get("MEDIA_URL") or ""
     name = address.replace("\\", "/").rpartition("/")[2]
     is_link = media is not None and not media.get("RELATIVE_MEDIA_URL")
     return [ReadMedia(name=unquote(name) if is_link else name, events=tuple(events), others=tuple(others))]
 
 
+def _slots_of(root: Xml.Element, path: Path) -> dict[str | None, str | None]:
+    """Times by the names of their slots, in milliseconds."""
+    header = root.find("HEADER")
+    if (unit := "milliseconds" if header is None else header.get("TIME_UNITS", "milliseconds")) != "milliseconds":
+        raise ValueError(f"{path}: expected times in milliseconds, got TIME_UNITS {unit!r:.80}; save it in ELAN once")
+    slots: dict[str | None, str | None] = {}
+    for slot in root.iter("TIME_SLOT"):
+        name = slot.get("TIME_SLOT_ID")
+        if name in slots:
+            raise ValueError(f"{path}: expected each time slot once, got {name!r:.80} twice; was it merged by hand?")
+        slots[name] = slot.get("TIME_VALUE")
+    return slots
+
+
+_MOST_DIGITS = 12
+"""Of milliseconds in thirty years, more than any recording lasts."""
+
+
+def _begin_of(media: Xml.Element, path: Path) -> float:
+    """Seconds that ELAN adds to times of a document for those of its media: somebody moved one to fit another."""
+    moved = media.get("TIME_ORIGIN", "0")
+    if not re.fullmatch(rf"-?[0-9]{{1,{_MOST_DIGITS}}}", moved):
+        raise ValueError(f"{path}: expected TIME_ORIGIN in milliseconds, got {moved!r:.80}")
+    return int(moved) / 1000
+
+
 def _time(value: str | None, where: str) -> float:
-    if value is None or not (value.isascii() and value.isdigit()):
+    if value is None or not re.fullmatch(rf"[0-9]{{1,{_MOST_DIGITS}}}", value):
         raise ValueError(f"{where}: expected times in milliseconds, got {value!r:.80}; align it in ELAN")
     return int(value) / 1000

@@ -156,9 +156,16 @@ def read_table(path: Path, rate_of: RateOf, *, commas: bool) -> list[ReadMedia]:
     wanted = COLUMNS[:-1]
     if missing := [name for name in wanted if name not in header]:
         raise ValueError(f"{path}: expected the columns {', '.join(wanted)}, got no {', '.join(missing)}")
+    if twice := [name for name in wanted if header.count(name) > 1]:
+        raise ValueError(f"{path}: expected each column once, got {', '.join(twice)} twice; take one out")
     found: list[tuple[str, ReadEvent | None]] = []
     for line, cells in rows:
         where = f"{path}:{line}"
+        if strange := [cell for cell in cells[len(header) :] if cell.strip()]:
+            raise ValueError(
+                f"{where}: expected {len(header)} cells as the header has, got {strange[0]!r:.80} behind them; put a "
+                "name that holds what separates cells in double quotes"
+            )
         row = dict(zip(header, cells, strict=False))
         name, *times, label, how = (formula_free(row.get(column, "").strip()) for column in wanted)
         if not name:

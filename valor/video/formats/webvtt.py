@@ -84,8 +84,8 @@ def _clock(time: float) -> str:
 
 
 _ARROW = "-->"
-_TIME = re.compile(r"(?:([0-9]{2,}):)?([0-5][0-9]):([0-5][0-9])\.([0-9]{3})")
-_SRT_TIME = re.compile(r"([0-9]{2,}):([0-5][0-9]):([0-5][0-9])[,.]([0-9]{3})")
+_TIME = re.compile(r"(?:([0-9]{2,9}):)?([0-5][0-9]):([0-5][0-9])\.([0-9]{3})")
+_SRT_TIME = re.compile(r"([0-9]{2,9}):([0-5][0-9]):([0-5][0-9])[,.]([0-9]{3})")
 _STYLES = re.compile(r"</?(?:b|i|u|s|font)(?: [^<>]*)?>|\{\\[^{}]*\}", re.IGNORECASE)
 """What editors of subtitles put around texts."""
 _TITLE = re.compile(r"(.+) \(([a-z]+)(?:, ([a-z]+))?\)")

@@ -115,6 +115,13 @@ def test_what_tools_leave_is_read(tmp_path, name):
     assert name != "yard.eaf" or one.name == "my yard.mp4"
 
 
+def test_media_that_were_moved_in_elan_have_their_own_times(tmp_path):
+    text = EAF.replace("MIME_TYPE", 'TIME_ORIGIN="1500" MIME_TYPE').format(tier="audible Dog", value="", slot="")
+    (tmp_path / "x.eaf").write_text(text, encoding="utf-8")
+    _, (one,) = read_events(tmp_path / "x.eaf")
+    assert [(e.onset, e.offset) for e in one.events] == [(1.5, 2.75), (2.75, 4.5)]
+
+
 def test_the_annotation_that_was_changed_last_counts(tmp_path):
     (tmp_path / "x.json").write_text(json.dumps(TASKS), encoding="utf-8")
     _, (one,) = read_events(tmp_path / "x.json")
@@ -170,8 +177,24 @@ FIFTYONE = {"classes": ["Dog"], "labels": {"yard": [{"label": 0, "support": [11,
         ),
         ("x.json", json.dumps(FIFTYONE).replace("{}", '{"modality": "audio"}'), "got frames alone; export with"),
         ("x.mp4", "", "its name does not say which format"),
+        ("x.eaf", EAF.replace("milliseconds", "PAL-frames").format(tier="audible Dog", value="", slot=""),
+            "expected times in milliseconds, got TIME_UNITS 'PAL-frames'"),
+        ("x.eaf", EAF.format(tier="audible Dog", value="", slot='<TIME_SLOT TIME_SLOT_ID="ts2" TIME_VALUE="9"/>'),
+            "each time slot once, got 'ts2' twice"),
+        ("x.eaf", EAF.replace("1250", "9" * 400).format(tier="audible Dog", value="", slot=""), "align it"),
+        ("x.eaf", EAF.replace('MIME_TYPE', 'TIME_ORIGIN="1e3" MIME_TYPE').format(tier="audible Dog", value="", slot=""),
+            "expected TIME_ORIGIN in milliseconds, got '1e3'"),
+        ("x.vtt", f"WEBVTT\n\n{'9' * 400}:00:01.000 --> 00:02.000\nDog (audible)\n", "x.vtt:3: expected times such as"),
+        ("x.srt", f"1\n{'9' * 5000}:00:01,000 --> 00:00:02,000\nDog (audible)\n", "x.srt:2: expected times such as"),
+        ("x.csv", "filename,onset,offset,event_labels,modality,onset\na,1,2,Dog,audio,0\n", "got onset twice"),
+        ("x.csv", "filename,onset,offset,modality,event_labels\na,1,2,audio,Horn, loud\n", "got ' loud' behind them"),
+        ("x.json", json.dumps(FIFTYONE).replace("{}", '{"modality": ["audio"]}'), "expected the attribute modality"),
+        ("x.json", '{"classes": ["Dog"], "labels": {"yard": 0}}', "yard: expected a list, got 0"),
+        ("x.json", json.dumps(TASKS).replace('"result"', '"results"'), "task 7: result: expected a list, got None"),
+        ("x.json", json.dumps([{**TASKS[0], "annotations": 0}]), "task 7: annotations: expected a list, got 0"),
+        ("x.json", json.dumps([{**TASKS[0], "data": {"name": 0, "video": "a.mp4"}}]), "name: expected text, got 0"),
     ],
-)
+)  # fmt: skip
 def test_what_is_no_such_file_is_refused(tmp_path, name, text, said):
     (tmp_path / name).write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=said):
