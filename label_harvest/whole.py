@@ -4,7 +4,9 @@
     whole      windows end to end; of the last, which ends with the last segment, what no other holds
     windows    windows that overlap by half, as `valor parse` has them; segments in two of them get the weighted mean
 
-A clip as long as the grid is one window, so that its evidence is the same in all three. Each stream is decoded once, in
+A clip as long as the grid is one window, so that its evidence is the same in all three. Any other ends where its sound
+or its picture does, whichever is first, where the other goes on for less than a segment (`segments_of_both`): labels
+and training take clips with evidence of both in every segment. Each stream is decoded once, in
 a process that can be killed; memory does not grow with the length of a clip but for its evidence.
 """
 
@@ -33,14 +35,16 @@ from .media.clip import (
     MediaError,
     all_equal,
     lacks_segments,
+    lone_end,
     short_by_note,
     silence,
     status_of,
 )
+from .media.cuts import shots_of
 from .media.stream_reader import ProcessReader
 from .media.streams import DirectReader, MediaReader
 from .media.survey import MediaSurvey
-from .media.windows import Merger, Window, read_windows, segments_of, window_starts
+from .media.windows import Merger, Window, read_windows, segments_of, segments_of_both, window_starts
 from .places.elsewhere import Media
 from .store.evidence import Answers, judge_batch, prepare_batch
 from .store.manifest import MODALITIES
@@ -195,13 +199,14 @@ class _Reading:
     def _items(self, path: Path) -> Iterator[MediaSurvey | Window]:
         reader, grid = self._reader(), self._decoding.grid
         survey = reader.survey(path, self._decoding.audio_track)
-        if (segments := segments_of(survey, grid)) > MOST_SEGMENTS:
+        if (segments := segments_of_both(survey, grid)) > MOST_SEGMENTS:
             raise MediaError(
                 f"{path.name}: {survey.seconds / 3600:.1f} h are {segments:,} segments, and a clip may have "
                 f"{MOST_SEGMENTS:,}; cut it"
             )
         yield survey
-        yield from read_windows(survey, grid, hop=self._hop, slots=self._decoding.slots, reader=reader)
+        shots = shots_of((), segments, grid)
+        yield from read_windows(survey, grid, hop=self._hop, shots=shots, slots=self._decoding.slots, reader=reader)
 
     def _reader(self) -> MediaReader:
         """That of this thread."""
@@ -232,7 +237,7 @@ class _Joined:
 
     def __post_init__(self) -> None:
         """Begin with nothing."""
-        self.segments = segments_of(self.survey, self.grid)
+        self.segments = segments_of_both(self.survey, self.grid)
         self._present = np.zeros((self.segments, len(MODALITIES)), bool)
         self._next = 0
 
@@ -284,6 +289,10 @@ class _Joined:
                 seconds = len(lacking) * self.grid.segment_seconds
                 first = lacking[0] * self.grid.segment_seconds
                 troubles.append(lacks_segments(what, seconds, first))
+        if self.segments < segments_of(self.survey, self.grid):
+            rest = self.survey.seconds - self.survey.lead - self.segments * self.grid.segment_seconds
+            hears_on = (self.survey.audio_seconds or 0.0) > (self.survey.video_seconds or 0.0)
+            troubles.append(lone_end(rest, *(("sound", "picture") if hears_on else ("picture", "sound"))))
         troubles += [short_by_note(note) for note in (*self.survey.notes, *self._notes)]
         if not seen:
             troubles.append(NO_VIDEO)

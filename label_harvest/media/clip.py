@@ -67,8 +67,6 @@ def _check_positive(**counts: int) -> None:
 
 LEAST_SHARE = 0.1
 """Share of a segment a stream must cover to be present in it."""
-LEAST_SHARE = 0.1
-"""Share of a segment a stream must cover to be present in it."""
 STATUSES = ("ok", "still", "cut", "silent", "short", "no_audio", "no_video", "undecodable", "timeout", "missing")
 """What can be said of a clip, mildest first; a clip with several troubles carries the last one that applies."""
 FAILURES = STATUSES[3:]
@@ -124,6 +122,11 @@ def short_by_note(note: str) -> Trouble:
 def cut_to_grid(unread: object, grid: "Grid") -> Trouble:
     """The trouble of a clip that is cut to the grid."""
     return "cut", f"the {unread} s behind the {grid.seconds:g} s of the grid were not read"
+
+
+def lone_end(seconds: float, what: str, lacking: str) -> Trouble:
+    """The trouble of a clip of any length that ends with sound or picture alone, which is left out."""
+    return "cut", f"the last {seconds:.1f} s are {what} without {lacking} and were not read"
 
 
 def status_of(troubles: Sequence[Trouble]) -> tuple[str, str]:

@@ -87,6 +87,21 @@ def segments_of(survey: MediaSurvey, grid: Grid) -> int:
     return num_segments(survey.seconds - survey.lead, grid)
 
 
+def segments_of_both(survey: MediaSurvey, grid: Grid) -> int:
+    """How many segments a file has up to where its sound or its picture ends, whichever is first.
+
+    Where the other goes on for a segment or more (or half a second, the tolerance of the grid, where segments are
+    shorter), where there is no other, or where the file is as long as the grid, these are those of `segments_of`.
+    """
+    segments, ends = segments_of(survey, grid), [survey.video_seconds, survey.audio_seconds]
+    seconds = [end - survey.lead for end in ends if end is not None]
+    alone, is_grid = max(seconds) - min(seconds), abs(max(seconds) - grid.seconds) <= grid.tolerance_seconds
+    if len(seconds) < len(ends) or is_grid or alone >= max(grid.segment_seconds, grid.tolerance_seconds):
+        return segments
+    reached = math.floor(min(seconds) / grid.segment_seconds - LEAST_SHARE) + 1
+    return max(1, min(segments, reached))
+
+
 def window_starts(segments: int, window: int, hop: int) -> tuple[int, ...]:
     """First segments of the windows over so many segments.
 

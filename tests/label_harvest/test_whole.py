@@ -84,6 +84,46 @@ def test_evidence_is_that_of_the_windows(videos, tmp_path, length):
         np.testing.assert_allclose(found[5], (answers[2][3] + 2 * answers[4][1]) / 3, rtol=1e-6)
 
 
+def tailed(path: Path, seen: float, heard: float) -> Path:
+    video = ToyVideo(seconds=seen, rate=20, width=32, height=32)
+    return write_toy_clip(path, video=video, sound=ToySound(seconds=heard, rate=8000, codec="pcm_s16le"))
+
+
+@pytest.mark.parametrize(
+    ("seen", "heard", "segments", "status"),
+    [
+        (5.0, 5.2, 10, "cut"),  # . . . . . . . . . . s    s: sound alone
+        (5.2, 5.0, 10, "cut"),  # . . . . . . . . . . p    p: picture alone
+        (4.95, 5.4, 10, "cut"),  # less than a segment, which lies in two
+        (5.0, 5.5, 11, "short"),  # a whole segment of sound alone
+        (5.2, 5.3, 11, "ok"),  # both reach the last one
+        (2.0, 2.05, 4, "ok"),  # as long as the grid
+    ],
+)
+def test_a_clip_ends_with_the_first_of_sound_and_picture_where_the_other_ends_soon(
+    tmp_path, seen, heard, segments, status
+):
+    tailed(tmp_path / "a.mkv", seen, heard)
+    report = toy_harvest("a", tmp_path, tmp_path / "store", options=WHOLE)
+    store = read_store(tmp_path / "store")
+    assert (report.counts, store.segments.tolist()) == ({status: 1}, [segments])
+    left_out = label_clips(store, {"audio": np.zeros(2), "visual": np.zeros(2)})[1] if status != "short" else None
+    assert not left_out
+    if status == "cut":
+        assert all(np.isfinite(array).all() for array in store.arrays.values())
+        alone = "sound without picture" if heard > seen else "picture without sound"
+        assert report.rows[0].message == f"the last {max(seen, heard) - 5:.1f} s are {alone} and were not read"
+
+
+def test_evidence_before_such_an_end_is_that_of_a_clip_without_it(tmp_path):
+    for name, heard in (("a", 5.0), ("b", 5.2)):
+        tailed(tmp_path / f"{name}.mkv", 5.0, heard)
+        toy_harvest(name, tmp_path, tmp_path / name, options=WHOLE)
+    plain, tail = (read_store(tmp_path / name).arrays for name in "ab")
+    for name, array in plain.items():
+        np.testing.assert_array_equal(tail[name], array)
+
+
 def test_workers_batches_and_order_change_no_byte(videos, whole, tmp_path):
     toy_harvest("abcdef", videos, tmp_path / "none", options=WHOLE)
     assert digests(tmp_path / "none") == digests(whole)

@@ -17,6 +17,7 @@ from valor.label_harvest.media.decoders import DECODERS, check_decoder
 from valor.label_harvest.media.process import STARVED, DecodeLimits
 from valor.label_harvest.places.place import Place
 from valor.label_harvest.ray_engine import RayEngine, RayOptions
+from valor.label_harvest.store.plan import UNREAD
 from valor.label_harvest.store.share import read_share
 from valor.label_harvest.store.videos import roots_of
 from valor.label_harvest.teachers.teacher import PRECISIONS
@@ -102,11 +103,12 @@ def add(commands: Commands) -> Parser:
         "--store may be s3:// or gs:// (docs/store.md).\n\n"
         "Run it again to resume, with a longer table to append: whatever ended a run, the store becomes what an\n"
         "undisturbed run had made, to the byte. Ctrl-C ends a run with 130, SIGTERM with 143.\n"
-        "A clip gets a status: ok, still, cut (to the ten seconds of --length\n"
-        "clip), silent, short, no_audio, no_video, undecodable, timeout (decoding hung) or missing. Missing clips are\n"
-        "read once their file is there. A file dataset.json beside MANIFEST says the classes and the grid of another\n"
-        "data set than LLP (docs/extend.md). MANIFEST may be the data folder, for all its clips; where a data set has\n"
-        "files of its own, as AVE, its annotation (Annotations.txt) or the order of a split (train_order.h5).",
+        "A clip gets a status: ok, still, cut (to the ten seconds of --length clip; else to where sound or picture\n"
+        "ends, if the other ends within a second), silent, short, no_audio, no_video, undecodable, timeout\n"
+        "(decoding hung) or missing. Missing clips are read once their file is there. A file dataset.json beside\n"
+        "MANIFEST says the classes and the grid of another data set than LLP (docs/extend.md). MANIFEST may be the\n"
+        "data folder, for all its clips; where a data set has files of its own, as AVE, its annotation\n"
+        "(Annotations.txt) or the order of a split (train_order.h5).",
         "valor harvest AVVP_train.csv --videos videos --store store --teacher-checkpoint visual=ViT-L-14.safetensors",
     )
     command.add_argument("manifest", type=any_place, metavar="MANIFEST", help="table of clips and tags")
@@ -309,6 +311,9 @@ def _say(report: HarvestReport, options: HarvestOptions, clips: int, *, listed: 
             f"{clips} {which} longer than the grid of {options.grid.seconds:g} s: the {seconds:,.0f} s behind it were "
             f"not read, such as {report.longer[0].unread_seconds:,.0f} s of {report.longer[0].clip_id}"
         )
+    if ended := [row for row in report.rows if row.status == "cut" and not row.unread_seconds]:
+        which = "clip ends" if len(ended) == 1 else "clips end"
+        say(f"{len(ended)} {which} with sound or picture alone, such as {ended[0].clip_id}: {ended[0].message}")
     starved = [row for row in report.failures if STARVED.format(memory=options.limits.memory) in row.message]
     if starved and len(starved) + sum(row.status == "missing" for row in report.rows) == len(report.rows):
         more = max(DecodeLimits.memory, 2 * options.limits.memory)
@@ -320,6 +325,8 @@ def _say(report: HarvestReport, options: HarvestOptions, clips: int, *, listed: 
         statuses = sorted({row.status for row in report.failures} - {"missing"})  # those are read anyway
         again = f"; --retry {','.join(statuses)} reads them again, once their files are mended" if statuses else ""
         say(f"{len(report.failures)} clips failed; they are listed in {report.folder / 'failures.csv'}{again}")
+        if held := sum(row.status not in UNREAD for row in report.failures):
+            say(f"what there is of {held} of them is in the store: searches find it, and no labels are made of it")
         if any(" damaged " in f" {row.message}" for row in report.failures):
             say(
                 "a store takes whole clips alone, since evidence of a damaged one would be of a part of it: cut what "
