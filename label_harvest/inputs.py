@@ -129,6 +129,15 @@ def check_inputs(
     return media
 
 
+def clips_there(store: str | Place) -> dict[str, int | None]:
+    """The clips of a store, whoever judged them, each with the bytes its file had; none where there is no store yet."""
+    place, found = place_of(store), dict[str, int | None]()
+    for path in (place / "manifest.json", *matching(place, "*/manifest.json")):
+        with suppress(ValueError):  # of a damaged one, whose readers will say what is wrong with it
+            found |= {row.clip_id: row.file_bytes for row in known_clips(Markers(path.parent).read())}
+    return found
+
+
 def _folders_of(store: Place, known: KnownStore) -> list[Place]:
     """The folders of a store in which the run may go on, by all that is known; where it cannot be written, says so."""
     refuse_unwritable(store)

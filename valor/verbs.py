@@ -45,7 +45,7 @@ def _use(own_files: Sequence[Pathlike]) -> "list[OwnFile]":
 def harvest(
     manifest: Pathlike,
     *,
-    videos: "Videos",
+    videos: "Videos | None" = None,
     store: Pathlike,
     teachers: "TeacherChoice | None" = None,
     classes: str | None = None,
@@ -56,8 +56,10 @@ def harvest(
     """Run the frozen teachers over clips and keep their evidence; done clips are not done again.
 
     Args:
-        manifest: Tab-separated `filename event_labels`, such as LLP's own tables.
-        videos: Folder of the media files, or several, with all below; see `label_harvest/store/videos.py`.
+        manifest: Tab-separated `filename event_labels`, such as LLP's own tables; or a folder of media, which are clips
+            without tags, as `read_media_folder` names them (give `options` with length="whole" for all of each).
+        videos: Folder of the media files, or several, with all below; see `label_harvest/store/videos.py`. None for
+            those of a folder of media.
         store: Folder of the evidence store; made if absent.
         teachers: Which, and where their weights are; None for CLIP ViT-L/14 and CLAP 630k-fusion.
         classes: `llp`, a vocabulary file or names with commas between; None for those of the data set the manifest lies
@@ -71,24 +73,29 @@ def harvest(
         A row for each clip with its status; `to_frame()` lists them.
     """
     _use(own_files)
-    from valor.data.datasets.to_harvest import grid_of, vocabulary_of
+    from valor.data.datasets.to_harvest import grid_of, read_media_folder, vocabulary_of
     from valor.data.tables import read_manifest
     from valor.data.vocabulary import class_names
     from valor.label_harvest import harvest as stage
-    from valor.label_harvest.inputs import check_inputs
+    from valor.label_harvest.inputs import check_inputs, clips_there
     from valor.label_harvest.places.place import place_of
     from valor.label_harvest.progress import end_noted
     from valor.teachers import TeacherChoice, build_teachers, known_store
 
     table = place_of(manifest)
+    folder = table if videos is None else table.parent
     choice, options = teachers or TeacherChoice(), options or stage.HarvestOptions()
     if options.grid == stage.HarvestOptions(segment_seconds=options.segment_seconds).grid:
-        options = replace(options, grid=grid_of(table.parent))
+        options = replace(options, grid=grid_of(folder))
     with end_noted(options.log_json, {"share": str(options.share), "store": str(store)}):
-        vocabulary = vocabulary_of(classes, table.parent, store=place_of(store))
-        clips = read_manifest(table, class_names(vocabulary))
-        where = (clips, videos, place_of(store))
+        vocabulary = vocabulary_of(classes, folder, store=place_of(store))
         known, share, size = known_store(choice, vocabulary, options), options.share, options.shard_size
+        names = class_names(vocabulary)
+        if videos is None:
+            clips = read_media_folder(table, names, clips_there(store))
+        else:
+            clips = read_manifest(table, names)
+        where = (clips, table if videos is None else videos, place_of(store))
         media = check_inputs(*where, known, share=share, shard_size=size)
         built = build_teachers(choice, vocabulary)
     return stage.harvest(*where, built, options=options, progress=progress, media=media)

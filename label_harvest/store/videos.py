@@ -1,11 +1,13 @@
 """Where the media of clips lie: nested folders, several of them, tars, object stores, and paths a table names.
 
-A clip is found by its name: `<clip id>.*`, or `<media_id>.*`, in any folder below those given; in a tar by the key of
+A clip is found by its name: `<clip id>.*`, or `<media_id>.*`, in any folder below those given, also one that was called
+after its place (`name_by_place`), since another file has its name; in a tar by the key of
 its members as WebDataset has it, the base name up to its first dot. Where the table has a column `path`, what stands
 there is taken: relative to one of the folders, absolute, an address, or of a member `shard.tar/clip.mp4`. Two files for
 one clip, and two clips for one file, are named before anything runs.
 """
 
+import hashlib
 import logging
 import os
 import random
@@ -38,6 +40,12 @@ _SIDECARS = frozenset(
     ".yml .ytdl".split()
 )
 """Endings of what downloaders and writers of tars leave beside a clip; such files are never candidates."""
+MEDIA_SUFFIXES = _MEDIA | frozenset(".caf .dv .gif .m2v .m4b .mj2 .nut .ra .weba .wv .y4m".split())
+"""Endings by which the media of a folder are known where no clip is named."""
+LONGEST_NAME = 180
+"""Bytes of a name that is made for a file; with an ending and a temporary one it stays below the 255 disks allow."""
+_BY_PLACE = re.compile(r"(.+)-[0-9a-f]{8}")
+"""A name as `name_by_place` makes it."""
 _TAR = ".tar"
 _PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 """Tars in which nothing can be found without reading all of it."""
@@ -122,6 +130,29 @@ def files_of_no_clip(
             name for name, media in entries if str(media) not in used and PurePosixPath(name).suffix.lower() in _MEDIA
         )
     )
+
+
+def media_below(folder: Place) -> list[tuple[str, Media]]:
+    """(path below it, medium) of all media files below a folder, or of a tar, in the order of their paths.
+
+    Raises:
+        ValueError: The folder cannot be listed.
+    """
+    return sorted(
+        (
+            (name, media)
+            for name, media in _Index([folder])._below(folder)
+            if PurePosixPath(name).suffix.lower() in MEDIA_SUFFIXES and not PurePosixPath(name).name.startswith(".")
+        ),
+        key=lambda entry: entry[0],
+    )
+
+
+def name_by_place(media: Media) -> str:
+    """A name that no file elsewhere has: that of the file, shortened, with a digest of where it lies."""
+    where = media.absolute() if isinstance(media, Path) else media
+    short = os.fsencode(PurePosixPath(media.name).stem)[:LONGEST_NAME].decode("utf-8", "ignore")
+    return f"{short}-{hashlib.sha256(str(where).encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
 
 
 def some_names(videos: Videos, most: int = 3) -> tuple[str, ...]:
@@ -312,6 +343,9 @@ def _by_names(index: _Index, clip_ids: Sequence[str]) -> dict[str, Media | None]
     for clip_id in clip_ids:
         stems = dict.fromkeys(composed(name) for name in (clip_id, media_id(clip_id)))
         candidates = [entry for stem in stems for entry in index.by_stem().get(stem, [])]
+        if not candidates and (made := _BY_PLACE.fullmatch(clip_id)):
+            alike = index.by_stem().get(composed(made[1]), [])
+            candidates = [entry for entry in alike if composed(name_by_place(entry[1])) == composed(clip_id)]
         media = [entry for entry in candidates if PurePosixPath(entry[0]).suffix.lower() in _MEDIA]
         candidates = media or candidates
         if len(candidates) > 1:

@@ -4,19 +4,28 @@ import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import PurePosixPath
+from shlex import quote
 from typing import Any
 
 from valor.data.datasets.dataset import dataset_of
-from valor.data.datasets.to_harvest import grid_of, read_any_manifest, vocabulary_of
+from valor.data.datasets.to_harvest import (
+    grid_of,
+    holds_tables,
+    read_any_manifest,
+    read_media_folder,
+    vocabulary_of,
+)
 from valor.data.provenance import by_drawings
 from valor.data.vocabulary import EventClass, class_names
 from valor.label_harvest.harvest import RETRIED, HarvestOptions, HarvestReport, harvest, read_retry
-from valor.label_harvest.inputs import HarvestPlan, KnownStore, check_inputs, gigabytes, plan_harvest
+from valor.label_harvest.inputs import HarvestPlan, KnownStore, check_inputs, clips_there, gigabytes, plan_harvest
 from valor.label_harvest.media.clip import CLIP, LENGTHS, WHOLE
 from valor.label_harvest.media.decoders import DECODERS, check_decoder
 from valor.label_harvest.media.process import STARVED, DecodeLimits
 from valor.label_harvest.places.place import Place
 from valor.label_harvest.ray_engine import RayEngine, RayOptions
+from valor.label_harvest.store.manifest import HarvestManifest, composed
 from valor.label_harvest.store.plan import UNREAD
 from valor.label_harvest.store.share import read_share
 from valor.label_harvest.store.videos import roots_of
@@ -95,6 +104,8 @@ def add(commands: Commands) -> Parser:
     command = new_command(
         commands,
         "harvest",
+        "FOLDER --store STORE takes the media of a folder as clips without tags, whole (--length), each called as its\n"
+        "file: enough for `valor search STORE WORDS`. Run it again for new files.\n\n"
         "MANIFEST is a tab-separated table `filename event_labels`, such as AVVP_train.csv, the columns in any order.\n"
         "The media of a row is <filename>.* in --videos or below, or <first 11 characters>.* for names like LLP's\n"
         "(4O9rI-FpqLg_10_20); in a tar, the member of that key (WebDataset). A further column `path` says where it\n"
@@ -109,17 +120,19 @@ def add(commands: Commands) -> Parser:
         "MANIFEST says the classes and the grid of another data set than LLP (docs/extend.md). MANIFEST may be the\n"
         "data folder, for all its clips; where a data set has files of its own, as AVE, its annotation\n"
         "(Annotations.txt) or the order of a split (train_order.h5).",
-        "valor harvest AVVP_train.csv --videos videos --store store --teacher-checkpoint visual=ViT-L-14.safetensors",
+        "valor harvest AVVP_train.csv --videos videos --store store --teacher-checkpoint visual=ViT-L-14.safetensors\n"
+        "valor harvest films --store films.store",
     )
-    command.add_argument("manifest", type=any_place, metavar="MANIFEST", help="table of clips and tags")
+    command.add_argument(
+        "manifest", type=any_place, metavar="MANIFEST", help="table of clips and tags; or a folder of media"
+    )
     command.add_argument(
         "--videos",
         type=media_place,
-        required=True,
         action="append",
         metavar="DIR",
         help="folder of the media files and tars, searched with all below it, or s3://, gs://; http(s):// for paths in "
-        "MANIFEST; may be given several times",
+        "MANIFEST; may be given several times (MANIFEST, where that is a folder of media)",
     )
     command.add_argument("--store", type=any_place, required=True, metavar="STORE", help="folder of the evidence")
     TEACHERS.add(command)
@@ -149,27 +162,24 @@ def add(commands: Commands) -> Parser:
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
-    if cli.engine != "ray" and (cli.address or cli.networks):
-        raise ValueError("--ray-address and --ray-networks are for --engine ray; add it")
-    if cli.engine == "ray" and (cli.device != "auto" or cli.threads):
-        raise ValueError("--device and --threads are for --engine local; Ray's nodes have their own: leave them out")
-    if cli.engine == "ray" and cli.decode_workers is not None:
-        raise ValueError("--workers is for --engine local; Ray decodes on all cores of its nodes: leave it out")
+    _check_engine(cli)
     allowed = read_allowance(cli.allow_failures)
     if cli.log_json is not None and not cli.plan:
         cli.log_json.parent.mkdir(parents=True, exist_ok=True)
     check_decoder(cli.decoder)
     typed = {"limits": LIMITS.read(cli), "retry": read_retry(cli.retry), "share": read_share(cli.share)}
     data = cli.manifest if cli.manifest.is_dir() else cli.manifest.parent
-    cli.length = cli.length or (WHOLE if dataset_of(data).segments is None else CLIP)
+    untagged = _is_media_folder(cli)
+    cli.length = cli.length or (WHOLE if untagged or dataset_of(data).segments is None else CLIP)
     if cli.engine == "ray" and cli.length != CLIP:
         raise ValueError(f"--engine ray harvests clips of one length; leave it out, or give --length {CLIP}")
     options = HARVEST.read(cli, **typed, grid=grid_of(data))
     classes = vocabulary_of(cli.classes, data, store=cli.store)
-    manifest = read_any_manifest(cli.manifest, class_names(classes))
     choice = TEACHERS.read(cli)
     known = known_store(choice, classes, options)
-    where = (manifest, roots_of(cli.videos), cli.store)
+    read = partial(_read_folder, cli.store) if untagged else read_any_manifest
+    manifest = read(cli.manifest, class_names(classes))
+    where = (manifest, roots_of(cli.videos or [cli.manifest]), cli.store)
     if cli.plan:
         plan = plan_harvest(*where, known, options.scope)
         weights = [] if cli.engine == "ray" else weights_of(choice)  # the nodes have theirs
@@ -200,7 +210,49 @@ def run(cli: argparse.Namespace) -> int:
         named = "" if not cli.quiet else f"{failures:,} clips failed, listed in {report.folder / 'failures.csv'}: "
         say(f"{named}{'no ' if failures <= most else ''}more than --allow-failures {cli.allow_failures} ({most:,})")
     _say_caveat(known, data)
+    if untagged:
+        say(f"search it: valor search {quote(str(cli.store))} 'a dog barks'")
     return FAILURES_LISTED if failures > most else DONE
+
+
+def _check_engine(cli: argparse.Namespace) -> None:
+    """Refuse options of another engine than the one that was asked for."""
+    if cli.engine != "ray" and (cli.address or cli.networks):
+        raise ValueError("--ray-address and --ray-networks are for --engine ray; add it")
+    if cli.engine == "ray" and (cli.device != "auto" or cli.threads):
+        raise ValueError("--device and --threads are for --engine local; Ray's nodes have their own: leave them out")
+    if cli.engine == "ray" and cli.decode_workers is not None:
+        raise ValueError("--workers is for --engine local; Ray decodes on all cores of its nodes: leave it out")
+
+
+def _is_media_folder(cli: argparse.Namespace) -> bool:
+    """Whether the media of a folder are to be harvested, for want of a table.
+
+    Raises:
+        ValueError: Nothing says where the media of a table lie.
+    """
+    if cli.videos is not None and cli.videos != [cli.manifest]:
+        return False
+    if cli.manifest.is_dir() and not holds_tables(cli.manifest):
+        return True
+    if cli.videos is None:
+        raise ValueError(f"{cli.manifest} names clips and not where they lie; add --videos DIR, their folder")
+    return False
+
+
+def _read_folder(store: Place, folder: Place, names: Sequence[str]) -> HarvestManifest:
+    """The media of a folder, naming those that are not called as their files."""
+    manifest = read_media_folder(folder, names, clips_there(store))
+    named = [
+        (path, name)
+        for path, name in zip(manifest.paths, manifest.clip_ids, strict=True)
+        if composed(PurePosixPath(path).stem) != name
+    ]
+    if named:
+        path, name = named[0]
+        files = "1 file has the name of another" if len(named) == 1 else f"{len(named):,} files have names of others"
+        say(f"note: {files}, or one that no clip may have, and a name of its place: {path} is the clip {name}")
+    return manifest
 
 
 def _say_caveat(known: KnownStore, data: Place) -> None:

@@ -3,9 +3,13 @@
 import argparse
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
+from valor.data.datasets.to_harvest import holds_tables
 from valor.label_harvest.places.place import Place
+from valor.label_harvest.store.store import NoStoreError
+from valor.label_harvest.store.videos import media_below
 from valor.retrieval.options import BOTH, NETS, EvaluateOptions, FitOptions, SearchOptions
 
 from .command import DONE, FORMATS, Commands, layouts_of, new_command, print_note, write_or_print
@@ -103,15 +107,24 @@ def run(cli: argparse.Namespace) -> int:
     if action != "search" and words[1:]:
         raise ValueError(f"{action} takes a store and no words, got {' '.join(words[1:])!r}")
     _refuse_others(cli, "evaluate" if cli.evaluate and action == "search" else action)
-    if action == "index":
-        return _index(cli, store)
-    if action == "fit":
-        return _fit(cli, store)
-    if cli.evaluate:
-        if words[1:] or cli.like or cli.like_sound:
-            raise ValueError("--evaluate searches for the clips of a split; leave what else is searched for out")
-        return _evaluate(cli, store)
-    return _search(cli, store, " ".join(words[1:]) if words[1:] else None)
+    if cli.evaluate and (words[1:] or cli.like or cli.like_sound):
+        raise ValueError("--evaluate searches for the clips of a split; leave what else is searched for out")
+    try:
+        if action == "index":
+            return _index(cli, store)
+        if action == "fit":
+            return _fit(cli, store)
+        return (
+            _evaluate(cli, store) if cli.evaluate else _search(cli, store, " ".join(words[1:]) if words[1:] else None)
+        )
+    except NoStoreError as error:
+        if not store.is_dir() or holds_tables(store) or not (media := media_below(store)):
+            raise
+        folder = quote(str(store))
+        raise ValueError(
+            f"{store}: expected an evidence store, got a folder of {len(media):,} media files, such as {media[0][0]}; "
+            f"valor harvest {folder} --store {quote(f'{store}.store')} makes a store of it, which can be searched"
+        ) from error
 
 
 def _store(typed: str) -> Place:

@@ -9,8 +9,8 @@ from valor.data.datasets.dataset import LLP, DataSet, dataset_of
 from valor.eval.xml_text import xml_text
 from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.store.manifest import composed, media_id
+from valor.label_harvest.store.videos import MEDIA_SUFFIXES
 from valor.video.formats.tables import unspaced
-from valor.video.paths import MEDIA_SUFFIXES
 
 from .sources import has_tables
 

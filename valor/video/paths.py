@@ -10,7 +10,6 @@ one before it was moved.
 """
 
 import glob
-import hashlib
 import logging
 import os
 import stat
@@ -22,21 +21,12 @@ from pathlib import Path
 from valor.data.parse_file import read_parse
 from valor.data.parsed_media import MediaInfo
 from valor.label_harvest.store.manifest import composed
+from valor.label_harvest.store.videos import LONGEST_NAME, MEDIA_SUFFIXES, name_by_place
 from valor.training.run_folder import BEST
 from valor.video.formats.formats import FORMATS, LABELLING_INTERFACE
 
 from .options import PICTURES
 
-MEDIA_SUFFIXES = frozenset(
-    ".3g2 .3gp .aac .ac3 .aif .aiff .amr .asf .avi .caf .divx .dv .f4v .flac .flv .gif .m2ts .m2v .m4a .m4b .m4v .mj2 "
-    ".mka .mkv .mov .mp2 .mp3 .mp4 .mpeg .mpg .mts .mxf .nut .oga .ogg .ogv .opus .ra .rm .rmvb .ts .vob .wav .weba "
-    ".webm .wma .wmv .wv .y4m".split()
-)
-"""Endings by which a folder's media are known; a file that is named itself may have any."""
-
-
-LONGEST_NAME = 180
-"""Bytes of a result's name; with its ending and a temporary one it must stay below the 255 that disks allow."""
 _KINDS = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
@@ -83,7 +73,7 @@ def find_inputs(typed: Sequence[str]) -> list[MediaInput]:
 
 def _name(path: Path, *, alone: bool) -> str:
     """What the results of a file are called: its own name where that is not taken and not too long."""
-    return path.stem if alone and len(os.fsencode(path.stem)) <= LONGEST_NAME else digest_name(path)
+    return path.stem if alone and len(os.fsencode(path.stem)) <= LONGEST_NAME else name_by_place(path)
 
 
 def _unreadable(path: Path) -> MediaInput | None:
@@ -129,12 +119,6 @@ def _hindrance(path: Path, facts: os.stat_result) -> str:
 def _is_media(entry: Path, folder: Path) -> bool:
     hidden = any(part.startswith(".") for part in entry.relative_to(folder).parts)
     return not hidden and entry.suffix.lower() in MEDIA_SUFFIXES and entry.is_file()
-
-
-def digest_name(path: Path) -> str:
-    """A name that no file elsewhere has: that of the file, shortened, with a digest of where it lies."""
-    short = os.fsencode(path.stem)[:LONGEST_NAME].decode("utf-8", "ignore")
-    return f"{short}-{hashlib.sha256(str(path.absolute()).encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
 
 
 _LOG = logging.getLogger(__name__)
@@ -192,7 +176,7 @@ def name_results(
         for number, media in enumerate(inputs):
             if number in named:
                 continue
-            names = dict.fromkeys((media.path.stem if known else media.name, media.name, digest_name(media.path)))
+            names = dict.fromkeys((media.path.stem if known else media.name, media.name, name_by_place(media.path)))
             found = next((n for n in names if _is_for(media, n, out, formats, claimed=claimed, known=known)), None)
             if found is not None:
                 claimed |= {_folded(path) for path in result_paths(out, found, formats)}
@@ -200,7 +184,7 @@ def name_results(
                 if not known and found != media.name:
                     _LOG.warning("%s: other files are called %s; its results become %s", media.path, media.name, found)
             elif not known:
-                ours = digest_name(media.path)
+                ours = name_by_place(media.path)
                 possible = result_paths(out, ours, (*PICTURES, *FORMATS))
                 held = next((path for path in possible if path.exists()), out / ours)
                 why = f"its results would overwrite {held}, which is not theirs"

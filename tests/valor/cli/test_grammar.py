@@ -214,7 +214,7 @@ def test_shells_complete_commands_options_recipes_and_paths(monkeypatch):
 def test_usage_is_what_must_be_typed():
     assert build_argument_parser("harvest").format_usage() == "usage: valor COMMAND [options]; see valor --help\n"
     said = typed("harvest", "m.csv").err.splitlines()
-    assert said[0] == "usage: valor harvest MANIFEST --videos DIR --store STORE [options]; see valor harvest --help"
+    assert said[0] == "usage: valor harvest MANIFEST --store STORE [options]; see valor harvest --help"
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ import pytest
 
 from tests.helpers.toy_parse import toy_parse
 from valor.data.parse_file import write_parse
+from valor.label_harvest.store.videos import name_by_place
 from valor.training.run_folder import BEST
-from valor.video.paths import check_outputs, digest_name, find_inputs, name_results, result_paths
+from valor.video.paths import check_outputs, find_inputs, name_results, result_paths
 
 
 @pytest.fixture
@@ -138,15 +139,15 @@ def parsed(out, path, name):
 def test_files_that_are_no_results_keep_their_name(tmp_path, out, theirs):
     (film,) = media(tmp_path, "a.mp4")
     (out / theirs).write_text(json.dumps({"my": 1}))
-    assert names_parsing_names([film], out, "csv") == [digest_name(film)]
+    assert names_parsing_names([film], out, "csv") == [name_by_place(film)]
 
 
 def test_a_name_that_is_taken_twice_is_a_problem(tmp_path, out):
     (film,) = media(tmp_path, "a.mp4")
-    for name in ("a", digest_name(film)):
+    for name in ("a", name_by_place(film)):
         (out / f"{name}.csv").write_text("mine")
     (found,) = name_results(find_inputs([str(film)]), out, ())
-    assert f"its results would overwrite {out / digest_name(film)}.csv, which is not theirs" in found.problem
+    assert f"its results would overwrite {out / name_by_place(film)}.csv, which is not theirs" in found.problem
 
 
 def test_no_two_results_of_a_batch_are_one_file(tmp_path, out):
@@ -154,29 +155,29 @@ def test_no_two_results_of_a_batch_are_one_file(tmp_path, out):
     assert names_parsing_names(paths, out, "csv") == ["clip", "clip.audio", "clip.label-studio"]
     formats = ("csv", "llp-audio", "label-studio")
     found = names_parsing_names(paths, out, *formats)
-    assert found == ["clip", digest_name(paths[1]), digest_name(paths[2])]
+    assert found == ["clip", name_by_place(paths[1]), name_by_place(paths[2])]
     files = [path for name in found for path in result_paths(out, name, formats)]
     assert len(set(files)) == len(files) == 3 * 5
 
 
 def test_a_file_of_a_named_output_is_no_result(tmp_path, out):
     (film,) = media(tmp_path, "a.mp4")
-    assert names_parsing_names([film], out, "csv", taken=[out / "a.csv"]) == [digest_name(film)]
+    assert names_parsing_names([film], out, "csv", taken=[out / "a.csv"]) == [name_by_place(film)]
 
 
 def test_what_was_parsed_keeps_its_name(tmp_path, out):
     old, new = media(tmp_path, "a.mp4", "a.mkv")
     parsed(out, old, "a")
     (out / "a.csv").write_text("of the earlier run")
-    assert names_parsing_names([old, new], out, "csv") == ["a", digest_name(new)]
-    assert names_parsing_names([new, old], out, "csv") == [digest_name(new), "a"]
-    assert names_parsing_names([new], out) == [digest_name(new)]
+    assert names_parsing_names([old, new], out, "csv") == ["a", name_by_place(new)]
+    assert names_parsing_names([new, old], out, "csv") == [name_by_place(new), "a"]
+    assert names_parsing_names([new], out) == [name_by_place(new)]
 
 
 def test_what_had_to_have_another_name_keeps_it(tmp_path, out):
     (film,) = media(tmp_path, "a.mp4")
-    parsed(out, film, digest_name(film))
-    assert names_parsing_names([film], out) == [digest_name(film)]
+    parsed(out, film, name_by_place(film))
+    assert names_parsing_names([film], out) == [name_by_place(film)]
 
 
 def test_a_medium_that_was_moved_keeps_its_results(tmp_path, out):
@@ -190,7 +191,7 @@ def test_the_table_of_a_longer_name_is_not_that_of_a_shorter_one(tmp_path, out):
     parsed(out, short, "clip")
     parsed(out, long, "clip.audio")
     (out / "clip.audio.csv").write_text("events of the sound")
-    assert names_parsing_names([short], out, "llp-audio") == [digest_name(short)]
+    assert names_parsing_names([short], out, "llp-audio") == [name_by_place(short)]
     assert names_parsing_names([short, long], out, "csv") == ["clip", "clip.audio"]
 
 

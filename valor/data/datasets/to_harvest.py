@@ -1,14 +1,21 @@
-"""What a harvest asks of a data folder: its vocabulary, its segment grid, and its clips with their tags."""
+"""What a harvest asks of a data folder: its vocabulary, its segment grid, and its clips with their tags.
 
-from collections.abc import Sequence
-from pathlib import Path
+In place of a table there may be a folder of media, whose files are clips without tags.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from valor.eval.events import BoolArray
 from valor.label_harvest.media.clip import Grid
+from valor.label_harvest.places.elsewhere import Media, media_bytes
 from valor.label_harvest.places.place import Place, stands
-from valor.label_harvest.store.manifest import HarvestManifest
+from valor.label_harvest.store.manifest import HarvestManifest, check_clip_id, composed
+from valor.label_harvest.store.videos import LONGEST_NAME, media_below, name_by_place
 
 from ..tables import (
     LLP_SEGMENTS,
@@ -111,6 +118,69 @@ def read_any_manifest(path: Place, names: Sequence[str]) -> HarvestManifest:
         tags = clips.modality_tags
         manifests.append(HarvestManifest(clips.clip_ids, tuple(names), clips.weak_labels, modality_tags=tags))
     return _of_all_splits(manifests)
+
+
+def holds_tables(folder: Place) -> bool:
+    """Whether a folder is a data folder: it says of which data set, or tables of clips lie in it."""
+    dataset = dataset_of(folder)
+    tables = (DATASET_FILE, *dataset.layout.tags.values())
+    return dataset is not LLP or any(stands(folder / table) for table in tables)
+
+
+def read_media_folder(
+    folder: Place, names: Sequence[str], held: Mapping[str, int | None] | None = None
+) -> HarvestManifest:
+    """The media files below a folder as clips without tags, in the order of their paths.
+
+    A clip is called as its file without the ending. Where several files have that name, or it is too long or no plain
+    one, it has a digest of where it lies behind it, as the parses of such files have. A file keeps the name by which a
+    store has it, whatever comes to lie beside it.
+
+    Args:
+        folder: With all below it; hidden files are left out.
+        names: The classes.
+        held: The clips of the store that is gone on with, and the bytes each file had.
+
+    Raises:
+        ValueError: There are no media, or the name of one is no text.
+    """
+    found = media_below(folder)
+    if not found:
+        raise ValueError(
+            f"{folder}: expected a table of clips and tags, a data folder or a folder of media, got a folder without "
+            "any; give one of these"
+        )
+    for name, _ in found:
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"{folder}: the name of {name!r} is no UTF-8 text; rename it") from error
+    clip_ids = _called([media for _, media in found], held or {})
+    paths = tuple(name for name, _ in found)
+    return HarvestManifest(clip_ids, tuple(names), np.zeros((len(found), len(names)), bool), paths)
+
+
+def _called(media: Sequence[Media], held: Mapping[str, int | None]) -> tuple[str, ...]:
+    """What the clip of each file is called, see `read_media_folder`."""
+    sizes = {composed(name): size for name, size in held.items()}
+    stems = [composed(PurePosixPath(one.name).stem) for one in media]
+    times = Counter(stem.lower() for stem in stems)
+    called = list[str]()
+    for stem, one in zip(stems, media, strict=True):
+        by_place = "".join(c if c.isprintable() and c not in "/\\" else "_" for c in name_by_place(one)).lstrip(" .")
+        keeps = times[stem.lower()] == 1 or (sizes.get(stem) is not None and sizes[stem] == media_bytes(one))
+        is_own = keeps and stem not in called and composed(by_place) not in sizes and _is_plain(stem)
+        called.append(stem if is_own else by_place)
+    return tuple(called)
+
+
+def _is_plain(stem: str) -> bool:
+    """Whether a clip may be called so."""
+    try:
+        check_clip_id(stem)
+    except ValueError:
+        return False
+    return len(os.fsencode(stem)) <= LONGEST_NAME
 
 
 def _of_all_splits(manifests: Sequence[HarvestManifest]) -> HarvestManifest:
