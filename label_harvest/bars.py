@@ -3,7 +3,8 @@
 import logging
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TextIO
 
 from tqdm import tqdm as tqdm
 
@@ -41,6 +42,25 @@ class KeptBar(Bar):
             self._kept = time.time()
             _LINES.info("%s", _line_of(self))
         return bool(super().display(msg, pos))
+
+
+class Unfailing:
+    """A stream whose disk may be full, which ends no work: what it does not take is lost."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Write to a stream."""
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        """As the stream's."""
+        with suppress(OSError):
+            self.stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """As the stream's."""
+        with suppress(OSError):
+            self.stream.flush()
 
 
 class Lines(Bar):

@@ -54,7 +54,7 @@ def progress_bar(
         every: Seconds between lines.
         given: Of tqdm: `total`, `desc`, `unit`, `initial`, `leave`, `bar_format`.
     """
-    from .bars import KeptBar, Lines, tqdm
+    from .bars import KeptBar, Lines, Unfailing, tqdm
 
     if not enabled and LINES.handlers:  # lines for a file, and none to be seen
         given |= {"iterable": items, "file": StringIO()}
@@ -66,6 +66,7 @@ def progress_bar(
         return bar
     if not enabled or _is_terminal():
         return tqdm(**given)
+    given["file"] = Unfailing(sys.stderr or StringIO())
     return Lines(**given, mininterval=every, maxinterval=every, miniters=1, delay=every)
 
 

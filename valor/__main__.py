@@ -1,5 +1,6 @@
 """`python -m valor COMMAND`: from typed arguments to the command, and what becomes of its errors."""
 
+import argparse
 import atexit
 import gc
 import logging
@@ -7,10 +8,10 @@ import sys
 from contextlib import ExitStack
 
 from valor.cli.arguments import build_argument_parser, command_module
-from valor.cli.command import DONE, WRONG_USE, unswept
+from valor.cli.command import DONE, IN_FILES, WRONG_USE, unswept
 from valor.cli.logs import noted, refusals_noted
 from valor.cli.options import named_files, typed_words
-from valor.cli.terminal import brief, drop_unread_streams, make_streams_plain, say
+from valor.cli.terminal import brief, drop_unread_streams, lost_output, make_streams_plain, say
 from valor.label_harvest.children import ended_in_order
 from valor.label_harvest.cores import on_machine
 from valor.label_harvest.machine import machine_fault, told_fault
@@ -28,13 +29,14 @@ def main(arguments: list[str] | None = None) -> int:
     """
     make_streams_plain()
     try:
-        return _main(arguments)
+        code = _main(arguments)
     except BrokenPipeError:
         if not drop_unread_streams():
             raise
-        return DONE  # the reader, such as `| head`, has seen enough
+        code = DONE  # the reader, such as `| head`, has seen enough
     finally:
         drop_unread_streams()  # what is still to be written, and a reader who has gone meanwhile
+    return code
 
 
 def _main(arguments: list[str] | None) -> int:
@@ -54,7 +56,8 @@ def _main(arguments: list[str] | None) -> int:
                     use_files(cli.own_files)
                 device, threads = getattr(cli, "device", None), getattr(cli, "threads", None)
                 with on_machine(None if device == "auto" else device, threads):
-                    return int(command_module(cli.command).run(cli))
+                    code = int(command_module(cli.command).run(cli))
+                return _printed(cli, code)
         except KeyboardInterrupt:
             say("\nvalor: interrupted; run the same command again to go on", file=sys.stderr)
             return 130
@@ -82,6 +85,22 @@ def _main(arguments: list[str] | None) -> int:
             _trace_own(error)
             say(brief(f"valor {cli.command}: {placed}"), file=sys.stderr)
             return WRONG_USE
+
+
+def _printed(cli: argparse.Namespace, code: int) -> int:
+    """The exit code, once what was printed is out; of a command whose work is in files it is that of the work.
+
+    Raises:
+        OSError: The disk that stdout is on did not take a result.
+    """
+    drop_unread_streams()
+    lost = lost_output()
+    if lost is None:
+        return code
+    if cli.command not in IN_FILES or getattr(cli, "plan", False):
+        raise OSError(lost.errno, lost.strerror, "stdout")
+    logging.getLogger("valor").warning("stdout: nothing is printed any more (%s)", lost.strerror)
+    return code
 
 
 def _words_of(error: Exception) -> str:

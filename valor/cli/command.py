@@ -62,6 +62,10 @@ COMMANDS = {
     "doctor": "what is there and what to do about what is not",
 }
 """Every command in the order of the help, and half a sentence on it: that help waits for no command's libraries."""
+IN_FILES = frozenset(
+    ("harvest", "adapt", "pretrain", "labels", "calibrate", "train", "predict", "push", "pull", "download", "import")
+)
+"""Commands that leave their work in files; what they print tells of it and does not have to arrive."""
 
 
 def new_command(commands: Commands, name: str, more: str, example: str) -> Parser:

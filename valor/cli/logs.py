@@ -7,10 +7,11 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from valor import __version__
+from valor.label_harvest.machine import NO_ROOM
 
 from .options import typed_words
 from .terminal import SAID, brief, shown, without_secrets
@@ -36,6 +37,30 @@ class _TypedWords(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return shown(brief(without_secrets(typed_words(super().format(record), self.flags))))
+
+
+class _LogFile(logging.FileHandler):
+    """A file that is given up, once and in one sentence, where its disk takes no more: no reason to end the work."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, encoding="utf-8")
+        self.path = path
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        else:
+            self.setLevel(logging.CRITICAL + 1)
+            _note_lost(self.path, error)
+
+    def close(self) -> None:
+        with suppress(OSError):  # what was said of the disk
+            super().close()
+
+
+def _note_lost(path: Path, error: OSError) -> None:
+    _LOG.warning("%s: no log is written any more (%s)", path, error.strerror or error)
 
 
 @contextmanager
@@ -96,15 +121,17 @@ def _to_stderr(level: int, flags: Mapping[str, str]) -> None:
         logging.getLogger().addFilter(_is_warning)  # for libraries that log as nobody; what passes through is not asked
 
 
-def _to_file(path: Path, flags: Mapping[str, str]) -> logging.Handler:
+def _to_file(path: Path, flags: Mapping[str, str]) -> logging.Handler | None:
     """Append notes, also those that are kept from the terminal, progress, and all that is printed to a file.
 
-    Its folder is made, as that of every output.
+    Its folder is made, as that of every output. None where its disk is full.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(path, encoding="utf-8")
+        handler = _LogFile(path)
     except OSError as error:
+        if error.errno in NO_ROOM:
+            return _note_lost(path, error)
         why = f"cannot be written ({error.strerror})"
         raise ValueError(f"--log-file {path}: {why}; give a file in a folder that can be written") from error
     handler.setFormatter(_TypedWords(flags, _TIMED))

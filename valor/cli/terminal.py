@@ -64,10 +64,41 @@ def brief(text: str) -> str:
     return f"{text[:kept]} [{len(text) - 2 * kept:,} more] {text[-kept:]}"
 
 
+_LOST: list[OSError] = []
+"""Why stdout could not be written, since it was last asked for."""
+
+
 def say(text: object = "", *, file: TextIO | None = None, flush: bool = False) -> None:
-    """Print a line; what commands print goes through here, and to the file of `--log-file` where there is one."""
+    """Print a line; what commands print goes through here, and to the file of `--log-file` where there is one.
+
+    A disk that does not take it ends no work: stdout or stderr goes nowhere from there on, see `lost_output`.
+    """
     SAID.info("%s", text)
-    print(shown(str(text)), file=file or sys.stdout, flush=flush)
+    stream = file or sys.stdout
+    try:
+        print(shown(str(text)), file=stream, flush=flush)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _lose(stream, error)
+
+
+def lost_output() -> OSError | None:
+    """Why something that was printed to stdout is not there, the first time it is asked for; None where all is."""
+    error = _LOST[0] if _LOST else None
+    _LOST.clear()
+    return error
+
+
+def _lose(stream: TextIO, error: OSError) -> None:
+    if stream is sys.stdout:
+        _LOST.append(error)
+    _to_nowhere(stream)
+
+
+def _to_nowhere(stream: TextIO) -> None:
+    """Have what could not be written go nowhere; it would be tried again when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def drop_unread_streams() -> bool:
@@ -82,10 +113,13 @@ def drop_unread_streams() -> bool:
                 unread.append(stream)
         except BrokenPipeError:
             unread.append(stream)
-        except (AttributeError, OSError, TypeError, ValueError):  # no file, closed, or a system without `poll`
+        except OSError as error:
+            if error.errno is not None:  # of a disk; a stream without a file has none
+                _lose(stream, error)
+        except (AttributeError, TypeError, ValueError):  # closed, or a system without `poll`
             continue
-    for stream in unread:  # what could not be written would be tried again when the interpreter ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    for stream in unread:
+        _to_nowhere(stream)
     return bool(unread)
 
 
