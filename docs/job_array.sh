@@ -3,6 +3,8 @@
 #
 #   docs/job_array.sh MANIFEST VIDEOS STORE TASKS [options of valor harvest]
 #
+# ALLOWED=5% clips may fail, of all, and TASK_ALLOWED of each task, where that is not the same: counts are not.
+#
 # On a cluster the loop is the array, and the rest depends on it (docs/scale.md):
 #
 #   #SBATCH --array=1-40
@@ -12,15 +14,16 @@ set -euo pipefail
 manifest=$1 videos=$2 store=$3 tasks=$4
 shift 4
 valor=${VALOR:-valor}
-harvest() { $valor harvest "$manifest" --videos "$videos" --store "$store" --allow-failures "${ALLOWED:-5%}" "$@"; }
+allowed=${ALLOWED:-5%} task_allowed=${TASK_ALLOWED:-${ALLOWED:-5%}}
+harvest() { $valor harvest "$manifest" --videos "$videos" --store "$store" --allow-failures "$@"; }
 
 # Before anything is queued: wrong inputs end here with 2, more missing files than are allowed with 3.
-harvest "$@" --plan
+harvest "$allowed" "$@" --plan
 
 # The tasks. Each has a log of its own and all append their progress to one file.
 processes=()
 for task in $(seq "$tasks"); do
-  harvest "$@" --shard "$task/$tasks" --quiet --log-file "$store.$task.log" --log-json "$store.jsonl" > /dev/null &
+  harvest "$task_allowed" "$@" --shard "$task/$tasks" --quiet --log-file "$store.$task.log" --log-json "$store.jsonl" > /dev/null &
   processes+=($!)
 done
 code=0
@@ -40,4 +43,4 @@ if [ "$code" -ne 0 ]; then
 fi
 
 # What failed is read again by one process; what cannot be read this time either stays listed in failures.csv.
-harvest "$@" --retry failed --quiet
+harvest "$allowed" "$@" --retry failed --quiet

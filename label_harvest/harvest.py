@@ -26,6 +26,7 @@ from .store.evidence import ShardEvidence
 from .store.listing import has_lost_list, write_list
 from .store.manifest import HarvestManifest
 from .store.origins import note_own_files, own_digests, write_origins
+from .store.owed import write_owed
 from .store.plan import ShardPlan, check_tags, damaged_shards, named_as_in_store, replaced_files
 from .store.shards import (
     LIST,
@@ -260,6 +261,7 @@ def harvest(
             note_own_files(folder, teachers, markers, allow_edited=options.allow_edited)
             if not (folder / LIST).is_file() and not has_lost_list(folder, markers):  # a lost one once all is there
                 write_list(folder, markers)
+            write_owed(folder, manifest.clip_ids, markers)
         plans = _plan(manifest, folder, markers, paths, options)
         mine = {index: marker.clips for index, marker in markers.items() if options.share.holds(index)}
         # clips of another manifest that share a shard with clips to be read again
@@ -318,12 +320,13 @@ def _store_for(
 
 
 def _write_lists(folder: Place, there: Markers, teachers: Sequence[Teacher]) -> None:
-    """Write what stands beside the shards: which clips failed, where weights come from, and which shards there are."""
+    """Write what stands beside the shards: clips that failed or are owed, where weights come from, which shards."""
     with list_lock(folder):
         markers = there.read()
         write_failures(folder, [row for row in known_clips(markers) if row.status in FAILURES])
         write_origins(folder, teachers)
         write_list(folder, markers)
+        write_owed(folder, (), markers)
 
 
 def _plan(

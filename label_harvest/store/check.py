@@ -32,6 +32,7 @@ from .listing import (
 )
 from .manifest import composed
 from .origins import mend_origins, merge_origins, origins_problems, own_files, refuse_other_files, told_own
+from .owed import OWED, note_unfinished, read_owed, unfinished, write_owed
 from .plan import UNREAD
 from .shards import (
     LIST,
@@ -55,7 +56,7 @@ from .shards import (
     write_failures,
     write_shard,
 )
-from .share import remove_leftovers, write_lock
+from .share import list_lock, refuse_at_work, remove_leftovers, write_lock
 from .store import decoder_of, length_of, open_store, store_folder, store_manifest
 
 DAMAGED = "damaged"
@@ -113,6 +114,10 @@ def verify_store(path: str | Place) -> StoreCheck:
     problems += _failures_problem(folder, rows) if not problems else []
     problems += [*_list_problems(folder, found, problems, is_listed=is_listed), *origins_problems(folder, manifest)]
     notes = list(_notes(folder))
+    try:
+        notes += [found.told] if (found := unfinished(folder)) and not problems else []
+    except ValueError as error:
+        problems.append(str(error))
     whose = own_files(folder, read_markers(folder)) if not problems else {}
     notes += [
         f"its {role} evidence is by {len(own['shards'])} versions of a file of one's own: {told_own(own)}"
@@ -270,6 +275,11 @@ def repair_store(path: str | Place) -> tuple[str, ...]:
             told = "got the checksum it lacked" if mended == "sealed" else f"moved to {DAMAGED}/"
             done.append(f"{GUARDED}: {told}")
         done += _mend_list(folder, markers)
+        try:
+            read_owed(folder)
+        except ValueError:
+            _move_aside(folder, [folder / OWED])
+            done.append(f"{OWED}: moved to {DAMAGED}/; harvest again for clips that are not here yet")
     return tuple(done)
 
 
@@ -330,12 +340,13 @@ def merge_stores(sources: Sequence[str | Place], out: str | Place, *, allow_edit
 
     Raises:
         ValueError: The fingerprints differ or files of one's own do, a shard is damaged, a clip has different evidence
-            in two stores, a source is the target, or the target cannot be written.
+            in two stores, a source is the target or is being written, or the target cannot be written.
         OSError: The disk is full.
     """
     folders = [store_folder(place_of(source)) for source in sources]
     manifest = _one_manifest(folders)
     for folder in folders:
+        refuse_at_work(folder)
         _refuse_lost(folder)
     given = [_Shard(folder, index, marker) for folder in folders for index, marker in _whole(folder)]
     target = open_store(out, manifest)
@@ -348,8 +359,11 @@ def merge_stores(sources: Sequence[str | Place], out: str | Place, *, allow_edit
             raise ValueError(lost_list(target))
         if not allow_edited:
             refuse_other_files([target, *folders])
-        if read_list(target) is None:
-            write_list(target, before)
+        with list_lock(target):
+            if read_list(target) is None:
+                write_list(target, before)
+            owed = [clip_id for folder in folders for clip_id in read_owed(folder)]
+            write_owed(target, [*owed, *(clip.clip_id for shard in given for clip in shard.marker.clips)], before)
         shards = [_Shard(target, index, marker) for index, marker in _whole(target)] + given
         homes = _first_homes(shards)
         repeated = _check_repeated(shards, homes)
@@ -363,7 +377,10 @@ def merge_stores(sources: Sequence[str | Place], out: str | Place, *, allow_edit
         clips = list(known_clips(markers))
         write_failures(target, [clip for clip in clips if clip.status in FAILURES])
         merge_origins(target, folders)
-        write_list(target, markers)
+        with list_lock(target):
+            write_list(target, markers)
+            write_owed(target, (), markers)
+    note_unfinished(target)
     return StoreMerge(target, len(markers), len(clips), repeated)
 
 

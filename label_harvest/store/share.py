@@ -113,6 +113,16 @@ def _signed(lock: Path) -> Iterator[None]:
             os.truncate(lock, 0)
 
 
+def refuse_at_work(folder: Place) -> None:
+    """Refuse a store that a run is writing to, as far as locks are seen from here.
+
+    Raises:
+        LockedError: One is; says who, where that is known.
+    """
+    if runs_at_work(folder)[0]:
+        raise LockedError(f"{folder}: another run is writing to this store; wait for its end{_holders(folder)}")
+
+
 def _holders(folder: Place) -> str:
     """Who writes to a store, as far as the locks say it: ` (process 12 on node7 since 2026-11-30T10:00:00Z)`."""
     known = list[str]()

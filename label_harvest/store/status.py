@@ -11,6 +11,7 @@ from ..media.clip import FAILURES
 from ..places.place import Place, modified, place_of
 from .manifest import composed
 from .origins import own_files
+from .owed import unfinished
 from .shards import known_clips, marker_paths, read_markers
 from .share import begun_at, read_share, runs_at_work
 from .store import store_folder, store_manifest
@@ -48,6 +49,8 @@ class StoreStatus:
     """Which files of one's own the evidence is by, as `origins.own_files` says it."""
     newest: float | None
     """When the newest shard was written, in seconds since 1970."""
+    owed: int
+    """Clips that runs were asked for and that are in no shard yet, whatever the table."""
 
     @property
     def done(self) -> int:
@@ -91,6 +94,7 @@ class StoreStatus:
             "left": self.left,
             "by_status": dict(self.by_status),
             "others": self.others,
+            "owed": self.owed,
             "shards": self.shards,
             "bytes": self.num_bytes,
             "running": list(self.running),
@@ -108,7 +112,7 @@ def status_before(path: str | Place, clip_ids: Collection[str]) -> StoreStatus:
         path: Where it will be.
         clip_ids: The clips that are to be in it.
     """
-    nothing = {"shards": 0, "num_bytes": 0, "others": 0}
+    nothing = {"shards": 0, "num_bytes": 0, "others": 0, "owed": 0}
     return StoreStatus(
         folder=place_of(path),
         manifest={},
@@ -141,6 +145,7 @@ def store_status(path: str | Place, clip_ids: Collection[str] | None = None) -> 
     held = {n: len(marker.clips) for n, marker in markers.items()}
     written = {n: (times[name], clips) for n, clips in held.items() if (name := f"{n:05d}.json") in times}
     running, stopped = runs_at_work(folder)
+    lacks = unfinished(folder, markers)
     return StoreStatus(
         folder=folder,
         manifest=manifest,
@@ -154,6 +159,7 @@ def store_status(path: str | Place, clip_ids: Collection[str] | None = None) -> 
         clips_per_second=_rate(written, begun_at(folder, running)),
         own=own_files(folder, markers),
         newest=max(times.values(), default=None),
+        owed=lacks.owed if lacks else 0,
     )
 
 
@@ -224,6 +230,7 @@ def _shares_of(shards: Sequence[int], there: Collection[int]) -> tuple[str, ...]
 _GAUGES: dict[str, tuple[str, Callable[[StoreStatus], float | None]]] = {
     "clips_wanted": ("Clips of the table.", lambda status: status.clips),
     "clips_left": ("Clips of the table that are in no shard yet.", lambda status: status.left),
+    "clips_owed": ("Clips that runs were asked for and that are in no shard yet.", lambda status: status.owed),
     "clips_per_second": ("Rate of all shares at work together.", lambda status: status.clips_per_second),
     "seconds_left": ("Until the rest is done at this rate.", lambda status: status.seconds_left),
     "shards": ("Finished shards.", lambda status: status.shards),

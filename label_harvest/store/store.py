@@ -7,6 +7,7 @@
         00000.json           done-marker, written last: one row per clip (status, tags, ...), sha256 of the shard
         failures.csv         every clip whose status is a failure
         shards.json          which shards there are, so that a lost one is missed
+        owed.json            clips that no run has made yet; of a whole store there is none
 
 Absent evidence is NaN, never zero. A shard without a marker, or whose bytes differ from the marker, does not count.
 Thresholds are no part of it: they apply when labels are read. Only numpy and safetensors are needed to read it
@@ -30,6 +31,7 @@ from ..media.decoders import PYAV
 from ..places.place import Place, each, matching, place_of, sync_folder, write_atomic
 from .listing import has_lost_list, listed, lost_clips, lost_list, lost_shards, refuse_gaps, write_list
 from .manifest import MODALITIES, composed
+from .owed import note_unfinished
 from .shards import (
     FORMAT_VERSION,
     LIST,
@@ -382,6 +384,7 @@ def read_shards(
         raise ValueError(f"{folder}: no finished shard; run the harvest first")
     if known is None and has_lost_list(folder):
         raise ValueError(lost_list(folder))
+    note_unfinished(folder)
 
     def read(marker: Place) -> tuple[list[ShardRow], dict[str, np.ndarray], tuple[str, ...]]:
         index = int(marker.stem)

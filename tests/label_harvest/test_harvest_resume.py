@@ -342,7 +342,7 @@ def small_disk(tmp_path):
 
 
 def test_a_full_disk_loses_nothing(videos, undisturbed, small_disk):
-    (small_disk / "ballast").write_bytes(bytes(44 * 1024))
+    (small_disk / "ballast").write_bytes(bytes(40 * 1024))
     with pytest.raises(
         OSError, match=r"cannot be written \(No space left on device\); make room or give another folder"
     ):

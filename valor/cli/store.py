@@ -13,6 +13,7 @@ from valor.label_harvest.places.place import Place, write_atomic
 from valor.label_harvest.store.check import merge_stores, repair_store, verify_store
 from valor.label_harvest.store.listing import has_lost_list, lost_list, lost_numbers, lost_shards, read_list
 from valor.label_harvest.store.origins import told_own
+from valor.label_harvest.store.owed import Unfinished
 from valor.label_harvest.store.shards import marker_paths
 from valor.label_harvest.store.status import StoreStatus, lacking, prometheus_text, status_before, store_status
 from valor.label_harvest.store.store import NoStoreError, decoder_of, length_of, track_of
@@ -150,6 +151,8 @@ def _show(path: Place, cli: argparse.Namespace, shown: list[StoreStatus]) -> int
     say(f"  clips        {held:,} in {status.shards:,} shards, {status.num_bytes / 2**20:,.1f} MiB")
     for name, count in status.by_status.items():
         say(f"    {name:12s} {count:,}")
+    if status.owed and status.owed != status.left:
+        say(f"  owed         {Unfinished(status.folder, held, status.owed, status.running).told}")
     if status.clips is not None:
         said = f"{status.done:,} done, {status.failed:,} failed, {status.missing:,} missing, {status.left:,} left"
         others = f"; {status.others:,} clips of the store are not in it" if status.others else ""

@@ -19,6 +19,7 @@ from valor.eval.tables import FIGURE_TITLES, LEVEL_TITLES, Sheet, markdown_escap
 from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.disk import file_sha256, replaced
 from valor.label_harvest.places.place import place_of
+from valor.label_harvest.store.owed import Unfinished, note_unfinished, unfinished
 from valor.label_harvest.store.status import store_status
 from valor.label_harvest.store.store import store_folder, store_manifest
 from valor.label_harvest.strict_json import as_list, as_object, as_text, loads
@@ -283,6 +284,10 @@ def _thresholds(path: Path) -> Shared:
     )
 
 
+def _lacking(lacks: Unfinished) -> str:
+    return f"{lacks.clips:,} of {lacks.clips + lacks.owed:,} clips: the harvest had not ended."
+
+
 def _store(path: Path) -> Shared:
     folder = Path(str(store_folder(place_of(path))))
     manifest, status = store_manifest(place_of(path)), store_status(place_of(path))
@@ -306,10 +311,12 @@ def _store(path: Path) -> Shared:
         "- the names of the clips and their tags are in it, and messages about those that failed",
     ]
     names = [str(held.get("teacher")) for held in teachers.values()]
+    lacks = unfinished(folder)
+    note_unfinished(folder)
     return Shared(
         kind="store",
         files=files,
         about={"fingerprint": manifest["fingerprint"], "teachers": teachers},
-        warnings=_warnings(told_by(manifest), names),
+        warnings=(*_warnings(told_by(manifest), names), *([_lacking(lacks)] if lacks else [])),
         parts=[("What is in it", "\n".join(facts))],
     )

@@ -18,6 +18,7 @@ from valor.label_harvest.media.clip import FAILURES
 from valor.label_harvest.places.place import Place
 from valor.label_harvest.progress import progress_bar
 from valor.label_harvest.store.listing import write_list
+from valor.label_harvest.store.owed import note_unfinished, read_owed, write_owed
 from valor.label_harvest.store.shards import (
     SEGMENTS,
     ShardRow,
@@ -28,6 +29,7 @@ from valor.label_harvest.store.shards import (
     write_failures,
     write_shard,
 )
+from valor.label_harvest.store.share import list_lock
 from valor.label_harvest.store.store import (
     decoder_of,
     describe,
@@ -96,6 +98,10 @@ def judge_store(
     target = open_store(out, made)
     parser, done, clips = parser.to(pick_device(device)).eval(), read_markers(target), list[ShardRow]()
     markers = marker_paths(folder)
+    note_unfinished(folder)
+    with list_lock(target):
+        held = [clip.clip_id for marker in read_markers(folder).values() for clip in marker.clips]
+        write_owed(target, [*held, *read_owed(folder)], done)
     with progress_bar(total=len(markers), desc="judge", unit="shard", enabled=progress) as bar:
         for marker in markers:
             rows, arrays = read_shard(folder, int(marker.stem), [f"{role}.embedding" for role in _ROLES])
@@ -104,7 +110,10 @@ def judge_store(
                 _write(target, int(marker.stem), rows, _judged(parser, rows, arrays, manifest))
             bar.update(1)
     write_failures(target, [row for row in clips if row.status in FAILURES])
-    write_list(target, read_markers(target))
+    done = read_markers(target)
+    with list_lock(target):
+        write_list(target, done)
+        write_owed(target, (), done)
     return len(clips)
 
 

@@ -109,7 +109,22 @@ def test_nothing_is_queued_after_a_plan_that_fails_and_no_labels_follow_a_task_t
     assert queued(tmp_path, str(stub), "2", "--retry", "a b", PLAN="0").returncode == 0
     assert (tmp_path / "jobs").read_text() == "3 1" and not (tmp_path / "logs/labels.out").exists()
     said = (tmp_path / "logs/harvest-1.out").read_text()
-    assert "--allow-failures 5% --retry a b --shard 1/2 --quiet --log-file logs/1.log --log-json logs/progress" in said
+    assert "--retry a b --allow-failures 5% --shard 1/2 --quiet --log-file logs/1.log --log-json logs/progress" in said
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert ["--kill-on-invalid-dep=yes" in line.split() for line in asked] == [False, True]
+
+
+def test_of_each_task_fewer_clips_may_fail_than_of_all(tmp_path):
+    stub = tmp_path / "valor"
+    stub.write_text('#!/bin/sh\necho "$@" >> said\n')
+    stub.chmod(0o755)
+    told = {"ALLOWED": "2", "TASK_ALLOWED": "1"}
+    assert queued(tmp_path, str(stub), "2", **told).returncode == 0
+    script = [ROOT / "docs/job_array.sh", "clips.csv", "videos", tmp_path / "store", "2"]
+    assert subprocess.run(script, cwd=tmp_path, env={**os.environ, "VALOR": str(stub), **told}, check=True)
+    lines = [line for line in (tmp_path / "said").read_text().splitlines() if "--allow" in line]
+    allowed = [(line.partition("--allow-failures ")[2][0], "--shard" in line) for line in lines]
+    assert len(allowed) >= 8 and all(clips == ("1" if of_task else "2") for clips, of_task in allowed)
 
 
 def test_labels_that_need_thresholds_are_refused_before_anything_is_queued_or_get_those_of_a_calibration(tmp_path):
@@ -132,7 +147,8 @@ def test_labels_that_need_thresholds_are_refused_before_anything_is_queued_or_ge
     assert queued(tmp_path, str(stub), "2", **told, LABELS_SBATCH="--account=a").returncode == 0
     assert ["--gpus" in line for line in (tmp_path / "asked").read_text().splitlines()[2:]] == [True, False]
     made, labels = (tmp_path / "logs/labels.out").read_text().splitlines()
-    assert made == f"calibrate {tmp_path}/store --out {tmp_path}/out.thresholds.json --criterion tag-rate"
+    table = f"--manifest {tmp_path}/clips.csv"
+    assert made == f"calibrate {tmp_path}/store --out {tmp_path}/out.thresholds.json {table} --criterion tag-rate"
     assert labels.endswith(f"--thresholds {tmp_path}/out.thresholds.json")
 
 
