@@ -115,7 +115,7 @@ def verify_store(path: str | Place) -> StoreCheck:
     problems += [*_list_problems(folder, found, problems, is_listed=is_listed), *origins_problems(folder, manifest)]
     notes = list(_notes(folder))
     try:
-        notes += [found.told] if (found := unfinished(folder)) and not problems else []
+        notes += [lacks.told] if (lacks := unfinished(folder)) and not problems else []
     except ValueError as error:
         problems.append(str(error))
     whose = own_files(folder, read_markers(folder)) if not problems else {}

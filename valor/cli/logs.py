@@ -131,7 +131,8 @@ def _to_file(path: Path, flags: Mapping[str, str]) -> logging.Handler | None:
         handler = _LogFile(path)
     except OSError as error:
         if error.errno in NO_ROOM:
-            return _note_lost(path, error)
+            _note_lost(path, error)
+            return None
         why = f"cannot be written ({error.strerror})"
         raise ValueError(f"--log-file {path}: {why}; give a file in a folder that can be written") from error
     handler.setFormatter(_TypedWords(flags, _TIMED))
