@@ -12,7 +12,7 @@ from valor.data.where import Where
 from valor.eval.decide import PostProcessing
 from valor.eval.events import MODALITIES, events_of
 from valor.eval.tables import Sheet
-from valor.viewer.documents import Section
+from valor.viewer.documents import Clip, Marks, Section
 from valor.viewer.page import write_page
 from valor.viewer.sources import SourceOptions, read_document
 
@@ -381,3 +381,23 @@ def test_the_list_says_which_events_are_unsure(opened, tmp_path):
     rows = [row.get_attribute("aria-label") for row in page.locator("#events .item").all()]
     said = [row for row in rows if "unsure" in row]
     assert len(said) == 1 and said[0].startswith(f"{CLASSES[first.class_index].replace('_', ' ')}, audible"), rows
+
+
+def test_zoom_keeps_the_playhead_in_sight(opened, tmp_path):
+    probs = np.zeros((600, 2, len(CLASSES)), np.float32)
+    clip = Clip(clip_id="long", marks=(Marks(predicted=probs > 0, segment_probs=probs),), num_segments=600)
+    write_page(tmp_path / "p.html", replace(toy_document(), systems=(toy_system("one"),), clips=(clip,)))
+    page = opened((tmp_path / "p.html").as_uri())
+    place = "new DOMMatrix(getComputedStyle(document.getElementById('playhead')).transform).m41"
+    for key in ("Home", "Shift+ArrowRight", "Shift+ArrowRight"):
+        page.keyboard.press(key)
+    before = page.evaluate(place)
+    for _ in range(4):
+        page.keyboard.press("+")
+        assert page.locator("#playhead").is_visible() and abs(page.evaluate(place) - before) < 2
+    page.evaluate("document.getElementById('scroller').scrollLeft = 1e9")
+    until(page, "document.getElementById('playhead').style.visibility === 'hidden'")
+    page.click("#zoom-out")  # it comes back
+    assert page.evaluate("document.getElementById('playhead').style.visibility") == "visible"
+    page.keyboard.press("0")
+    assert page.evaluate("document.getElementById('playhead').style.visibility") == "visible"

@@ -29,8 +29,10 @@ function showSpan(on, off, row) {
   if (y < headHeight() || y + line.lane > line.height) scroller.scrollTop += y - line.height * 0.5;
 }
 
-function zoomTo(zoom, x = line.gutter + (line.width - line.gutter) / 2) {
-  const time = timeAt(x);
+// Around a point of the canvas, else around the playhead, which comes to the middle where it was out of sight.
+function zoomTo(zoom, x = null) {
+  const time = x === null ? now() : timeAt(x), head = xOf(time);
+  if (x === null) x = head >= line.gutter && head <= line.width ? head : line.gutter + (line.width - line.gutter) / 2;
   line.zoom = Math.max(fitZoom(), Math.min(zoom, Math.max(MOST_ZOOM, fitZoom())));
   if (line.zoom < fitZoom() * 1.02) line.zoom = fitZoom();
   layout();
