@@ -39,6 +39,13 @@ FITTING = Fields(
 )
 
 
+REMEDY = (
+    "take more media, a few hundred pieces of ten seconds, in which things move as they sound; drawings of the demo "
+    "move at their own pace and teach nothing, those of `valor demo --world strokes` do"
+)
+"""What to do where a run has learned nothing."""
+
+
 def add(commands: Commands) -> Parser:
     """Add its help and options."""
     command = new_command(
@@ -100,7 +107,7 @@ def _fit(cli: argparse.Namespace, media: "list[MediaInput]") -> int:
     say(f"{result.files:,} media; of offsets kept apart {100 * card.right:.0f} % found to 0.1 s; wrote {cli.out}")
     if not card.learned:
         chance = f"chance finds {100 * card.chance:.0f} %"
-        say(f"{cli.out} has learned nothing ({chance}), and will say of no file that its sound is off: take more media")
+        say(f"{cli.out} has learned nothing ({chance}), and will say of no file that its sound is off: {REMEDY}")
     return FAILURES_LISTED if wrong or result.problems else DONE
 
 

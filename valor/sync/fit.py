@@ -114,7 +114,8 @@ def _fit(
         torch.manual_seed(options.seed)
         net = ShiftHead(CORRELATIONS)
         losses = _train(net, learned, out, identity, options, progress=progress)
-        weights, right = _confidence(net.eval(), [steps for number in kept for steps in held[files[number]]], options)
+        left = [steps for number in kept for steps in held[files[number]]]
+        weights, right = _confidence(net.eval(), left, options, progress=progress)
     card = SyncCard(reach=options.reach, weights=weights, files=len(files), right=right, **identity)
     write_run(out, SyncRun(net, card))
     (out / LAST).unlink(missing_ok=True)
@@ -259,7 +260,7 @@ def apart(seen: Steps, heard: Steps, shift: int) -> Steps:
 
 
 def _confidence(
-    net: ShiftHead, pieces: Sequence[Steps], options: FitOptions
+    net: ShiftHead, pieces: Sequence[Steps], options: FitOptions, *, progress: bool = False
 ) -> tuple[tuple[float, float, float, float], float]:
     """Weights of the confidence, from pieces that were not trained on, and the share of offsets found of one piece.
 
@@ -269,12 +270,14 @@ def _confidence(
     most = round(options.reach / STEP)
     shifts = rng.integers(-most * SPECTRA_A_STEP, most * SPECTRA_A_STEP + 1, DRAWS).tolist()
     said = np.zeros((DRAWS, len(pieces), 2, 2 * most + 1))  # own, foreign
-    for draw, shift in enumerate(shifts):
-        by = 1 + int(rng.integers(max(1, len(pieces) - 1)))
-        for row, steps in enumerate(pieces):
-            for kind, heard in enumerate((steps, pieces[(row + by) % len(pieces)])):
-                scores = window_scores(net, apart(steps, heard, shift), options.reach, options.piece_seconds)
-                said[draw, row, kind] = evidence_of(scores, most)[0]
+    with progress_bar(total=DRAWS * len(pieces), enabled=progress, desc="confidence", unit="piece") as bar:
+        for draw, shift in enumerate(shifts):
+            by = 1 + int(rng.integers(max(1, len(pieces) - 1)))
+            for row, steps in enumerate(pieces):
+                for kind, heard in enumerate((steps, pieces[(row + by) % len(pieces)])):
+                    scores = window_scores(net, apart(steps, heard, shift), options.reach, options.piece_seconds)
+                    said[draw, row, kind] = evidence_of(scores, most)[0]
+                bar.update(1)
     peaks: list[Peak] = []
     right: list[bool] = []
     films = min(FILMS, DRAWS * len(pieces))

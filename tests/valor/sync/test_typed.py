@@ -10,9 +10,10 @@ import pytest
 from tests.helpers.toy_sync import write_flashes
 from tests.helpers.typed import typed
 from valor.data.tables import write_event_table, write_weak_table
+from valor.sync import fit as fit_module
 from valor.sync import judge as judge_module
 from valor.sync.kept import judge_kept, part_of
-from valor.sync.measure import read_run
+from valor.sync.measure import SyncCard, read_run
 from valor.sync.options import JudgeOptions
 
 
@@ -50,6 +51,17 @@ def test_a_run_is_trained_once(trained, films, tmp_path):
         "holds a run of other options; choose another --out"
         in typed("sync", "fit", *films, "--out", trained[0]).complaint()
     )
+
+
+def test_confidence_has_a_bar_and_a_run_that_learned_nothing_says_what_teaches(films, tmp_path, monkeypatch):
+    bars, real = [], fit_module.progress_bar
+    monkeypatch.setattr(fit_module, "progress_bar", lambda *a, **kw: bars.append(kw["desc"]) or real(*a, **kw))
+    options = ("--epochs", 1, "--batch-size", 4, "--reach", 1.5, "--piece-seconds", 6)
+    assert "learned nothing" not in typed("sync", "fit", *films, "--out", tmp_path / "run", *options).out
+    assert bars == ["decode", "epochs", "confidence"]
+    monkeypatch.setattr(SyncCard, "learned", property(lambda card: False))
+    done = typed("sync", "fit", *films, "--out", tmp_path / "run", *options)
+    assert "has learned nothing (chance finds 7 %)" in done.out and "in which things move as they sound" in done.out
 
 
 def test_files_that_were_judged_are_not_judged_again(trained, media, tmp_path, monkeypatch):
