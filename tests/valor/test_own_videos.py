@@ -52,7 +52,7 @@ def test_every_command_of_the_page_runs(tmp_path, monkeypatch):
     (tmp_path / "clips.csv").write_text("path,tags,split\n" + "".join(rows), encoding="utf-8")
     first = next(row for row, line in enumerate(COMMANDS) if line.startswith("valor new-dataset"))
     last = next(row for row, line in enumerate(COMMANDS) if line.startswith("valor train"))
-    assert len(COMMANDS) == 17 and COMMANDS[0].startswith("valor doctor --weights")  # which fetches gigabytes
+    assert len(COMMANDS) == 18 and COMMANDS[0].startswith("valor doctor --weights")  # which fetches gigabytes
     for line in (*COMMANDS[first : last + 1], *COMMANDS[1:first], *COMMANDS[last + 1 :]):
         _, *words = shlex.split(line)
         if words[:2] == ["view", "yard/labels"]:
