@@ -114,9 +114,10 @@ class TenScores:
             if not isinstance(clips, int) or isinstance(clips, bool) or clips < 1:
                 raise ValueError(f"clips must be a whole number from 1 on, got {clips!r:.80}")
         except (KeyError, TypeError, ValueError) as error:
+            what = f"{error.args[0]!r}, which is missing" if isinstance(error, KeyError) else error
             raise ValueError(
                 f"scores need 'clips' and, under {' and '.join(LEVELS)}, the figures {', '.join(FIGURES)}; "
-                f"failed at {error!r}; score the predictions again"
+                f"failed at {what}; score the predictions again"
             ) from error
         segment, event = (LevelScores(**levels[level]) for level in LEVELS)
         return TenScores(segment=segment, event=event, clips=clips, figures=own)

@@ -1,6 +1,7 @@
 """Errors a machine is to blame for, not the media that were read: full disks, quotas, and limits of a process."""
 
 import errno
+import re
 
 try:
     import resource
@@ -37,6 +38,22 @@ def remedy(code: int | None) -> str:
     if code == errno.ENFILE:
         return "end what holds so many files open on this machine"
     return "make room"
+
+
+_NO_MEMORY = ("out of memory", "can't allocate memory")
+"""What torch says, in errors that are no MemoryError."""
+
+
+def memory_fault(error: BaseException) -> str | None:
+    """What is said where memory was not enough, of a GPU or of the machine; None of any other error."""
+    said = " ".join(str(error).split())
+    of_torch = isinstance(error, RuntimeError) and any(words in said for words in _NO_MEMORY)
+    if not isinstance(error, MemoryError) and not of_torch:
+        return None
+    wanted = re.search(r"(?:tried|unable) to allocate ([\d.,]+ ?\w+)", said, re.IGNORECASE)
+    whose = "a GPU has" if "CUDA" in said else "there is"
+    what = f" for {wanted[1]} more" if wanted else ""
+    return f"memory: expected room{what}, which is more than {whose}; make batches, windows or networks smaller"
 
 
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)

@@ -106,6 +106,15 @@ def _whole(digits: str) -> int:
     return int(digits)
 
 
+def reason(error: Exception) -> str:
+    """What an error says of values that were read, in words: of a key that is not there that it is missing.
+
+    >>> reason(KeyError("audio")), reason(ValueError("got none"))
+    ("'audio' is missing", 'got none')
+    """
+    return f"{error.args[0]!r} is missing" if isinstance(error, KeyError) and error.args else str(error)
+
+
 Number = TypeVar("Number", int, float)
 
 

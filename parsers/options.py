@@ -130,6 +130,9 @@ class ParserOptions:
             least = 0 if field.name in _MAY_BE_ZERO else 1
             if field.type is int and (not isinstance(value, int) or value < least):
                 raise ValueError(f"{field.name} must be a whole number of at least {least}, got {value!r}")
+            most = _MOST_LAYERS if field.name.endswith(("_layers", "_layer")) else _MOST
+            if field.type is int and value > most:
+                raise ValueError(f"{field.name} must be at most {most:,}, got {value!r:.80}")
         if self.hidden_width % self.num_heads:
             raise ValueError(f"num_heads must divide hidden_width {self.hidden_width}, got {self.num_heads}")
         for name in ("dropout", "visual_dropout"):
@@ -437,6 +440,8 @@ POOLINGS: dict[str, Builder] = {"attentive": _attentive, "linear-softmax": _line
 _POOLED_WITHOUT_ROWS = tuple(POOLINGS)
 """Ours, which make something of any number of classes."""
 
+_MOST, _MOST_LAYERS = 2**20, 1000
+"""Of widths, classes and segments, and of layers: nothing that can be trained has more."""
 _MAY_BE_ZERO = ("motion_width", "fusion_layer", "num_latents", "audio_words", "visual_words")
 
 STEMS: dict[str, Builder] = {"linear": _linear_stem, "perceptron": _perceptron_stem, "elu": _elu_stem, "sft": _sft_stem}

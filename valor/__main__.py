@@ -14,7 +14,7 @@ from valor.cli.options import named_files, typed_words
 from valor.cli.terminal import brief, drop_unread_streams, lost_output, make_streams_plain, say
 from valor.label_harvest.children import ended_in_order
 from valor.label_harvest.cores import on_machine
-from valor.label_harvest.machine import machine_fault, told_fault
+from valor.label_harvest.machine import machine_fault, memory_fault, told_fault
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -79,7 +79,7 @@ def _main(arguments: list[str] | None) -> int:
             from valor.data.own_files import in_own_file
 
             fault = machine_fault(error)
-            placed = told_fault(fault) if fault else in_own_file(error)
+            placed = told_fault(fault) if fault else memory_fault(error) or in_own_file(error)
             if placed is None:
                 raise
             _trace_own(error)

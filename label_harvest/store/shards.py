@@ -20,7 +20,7 @@ import numpy as np
 
 from ..media.clip import UNREAD
 from ..places.place import Place, each, file_sha256, matching, rename, signature, write_atomic
-from ..strict_json import as_list, as_text, loads
+from ..strict_json import as_list, as_text, loads, reason
 from .manifest import MODALITIES, composed
 from .share import WHOLE
 
@@ -464,7 +464,7 @@ def read_marker_rows(path: Place) -> tuple[Marker, list[ShardRow]]:
         arrays, is_listed, own = content.get("arrays", {}), content.get("list") == LIST, content.get("own", {})
         return Marker(clips, content["sha256"], content["bytes"], arrays, checksum, is_listed, own), rows
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: no done-marker of a shard ({error!r}); the store is damaged") from error
+        raise ValueError(f"{path}: no done-marker of a shard ({reason(error)}); the store is damaged") from error
 
 
 def _checksum(path: Place, payload: bytes, version: object) -> str | None:

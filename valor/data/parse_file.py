@@ -38,6 +38,7 @@ from valor.label_harvest.strict_json import (
     as_object,
     as_text,
     loads,
+    reason,
 )
 
 from .names import list_names
@@ -377,7 +378,7 @@ def read_parse(path: Path | str) -> Parse:
     try:
         return parse_from_json(loads(path.read_text(encoding="utf-8")))
     except (ValueError, KeyError) as error:
-        what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else error
+        what = reason(error)
         raise ValueError(f"{path}: expected the JSON of `valor parse`, which could not be read ({what})") from error
 
 

@@ -81,6 +81,18 @@ def read_scores_json(path: Path) -> dict[str, Any]:
     return {key: value for key, value in report.items() if key != _BESIDE}
 
 
+def read_own_scores(path: Path) -> dict[str, Any]:
+    """As `read_scores_json`, of a file that nobody typed.
+
+    Raises:
+        ValueError: It cannot be read, or is not what it was; names it.
+    """
+    try:
+        return read_scores_json(path)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: expected the scores of `valor evaluate`, got {error}") from error
+
+
 def named_beside(report: Mapping[str, Any]) -> dict[str, str]:
     """The files of its run that a score file names, with their sha256."""
     held = as_object(report.get(_BESIDE, {}), _BESIDE)

@@ -27,7 +27,7 @@ import numpy as np
 from valor.eval.events import MODALITIES
 from valor.label_harvest.decoys import LEAST_SPREAD, MIDDLE, SLOPE, THRESHOLD, Standing, check_decoys, probabilities
 from valor.label_harvest.disk import file_sha256, replaced
-from valor.label_harvest.strict_json import as_list, as_names, as_number, as_object, as_text, loads
+from valor.label_harvest.strict_json import as_list, as_names, as_number, as_object, as_text, loads, reason
 
 from .names import list_names
 
@@ -176,9 +176,8 @@ def read_zero_shot(path: Path | str) -> ZeroShotCalibration:
             provenance={key: value for key, value in table.items() if key not in (*_WRITTEN, *MODALITIES)},
         )
     except (OSError, ValueError, KeyError) as error:
-        what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else error
         raise ValueError(
-            f"{path}: expected what `valor calibrate` makes of zero-shot parses, got {what!s:.300}"
+            f"{path}: expected what `valor calibrate` makes of zero-shot parses, got {reason(error):.300}"
         ) from error
 
 

@@ -11,7 +11,7 @@ from valor.data.hub import CARD, MANIFEST, manifest_text, push, taken_apart
 from valor.data.names import list_names
 from valor.data.parse_file import OF_DRAWINGS
 from valor.data.provenance import MARK, Provenance, told_by
-from valor.data.score_file import read_scores_json
+from valor.data.score_file import read_own_scores
 from valor.data.thresholds import APPLIES_TO, ROLES, read_calibration
 from valor.eval.decide import rule_text
 from valor.eval.scores import FIGURES, LEVELS
@@ -211,7 +211,7 @@ def _scores(path: Path) -> Iterator[tuple[str, str]]:
     if not (path / SCORES).is_file():
         yield "Scores", "None: the run was not scored on a test split."
         return
-    report = read_scores_json(path / SCORES)
+    report = read_own_scores(path / SCORES)
     rows = [
         [LEVEL_TITLES[level], *(f"{report[level][figure]:.1f}" for figure in FIGURES)]
         for level in LEVELS

@@ -11,7 +11,7 @@ from typing import Any
 
 from valor.data.own_files import LOADED, in_own_file
 from valor.data.predictions import read_predictions, score_predictions
-from valor.data.score_file import read_scores_json
+from valor.data.score_file import read_own_scores
 from valor.data.tables import Split
 from valor.eval.decide import PostProcessing
 from valor.eval.scores import Scores, TenScores
@@ -139,4 +139,4 @@ def scores_on_test(
     )
     files = [folder / TUNED_SCORES for folder in folders]
     has_all = all(file.is_file() for file in files)
-    return scores, tuple(TenScores.from_dict(read_scores_json(file)) for file in files if has_all)
+    return scores, tuple(TenScores.from_dict(read_own_scores(file)) for file in files if has_all)

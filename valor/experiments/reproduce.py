@@ -29,7 +29,7 @@ from valor.data.features.packed import is_packed
 from valor.data.features.published_files import import_features
 from valor.data.predictions import read_predictions, score_predictions
 from valor.data.provenance import EXTRA, MARK, TUNED, Provenance, of_features, of_labels
-from valor.data.score_file import read_scores_json, write_scores_json
+from valor.data.score_file import read_own_scores, write_scores_json
 from valor.data.tables import Split
 from valor.eval.decide import PostProcessing
 from valor.eval.metrics import Judged
@@ -312,7 +312,7 @@ def _scored_again(result: SeedResult, test: Split, recipe: Recipe, name: str) ->
     if name == SCORES:  # which somebody may have written by another rule
         rule, told = Methods(recipe.methods).decision(VALOR_RULE), dict(result.report or {})
     else:
-        told = read_scores_json(result.folder / name)
+        told = read_own_scores(result.folder / name)
         rule = PostProcessing.from_dict(told["post_processing"])
     scores, report = score_predictions(predictions, test, rule, allow_subset=True)
     kept = {key: told[key] for key in (EXTRA, TUNED, "simulated") if key in told}

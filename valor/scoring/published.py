@@ -10,7 +10,7 @@ from typing import Any
 from valor.data.datasets.dataset import LLP, DataSet
 from valor.data.provenance import EXTRA, TUNED
 from valor.eval.scores import FIGURES, LEVELS
-from valor.label_harvest.strict_json import as_list, as_number, as_object, as_text, as_whole, loads
+from valor.label_harvest.strict_json import as_list, as_number, as_object, as_text, as_whole, loads, reason
 from valor.training.facts import facts_from_json
 
 PUBLISHED = "published_scores.json"
@@ -112,7 +112,7 @@ def read_published(dataset: DataSet = LLP) -> Published:
         name = as_text(table["dataset"], "dataset")
         return Published(rows, words["truths"], words["rules"], clips, name, words["features"])
     except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: expected published scores as in {PUBLISHED}, failed at {error!r}") from error
+        raise ValueError(f"{path}: expected published scores as in {PUBLISHED}, failed at {reason(error)}") from error
 
 
 def _row(entry: dict[str, Any], clips: int) -> PublishedRow:

@@ -20,7 +20,7 @@ from valor.eval.figures.training import LoggedRun, training_figure
 from valor.eval.scores import FIGURES, LEVELS
 from valor.eval.tables import FIGURE_TITLES
 from valor.label_harvest.disk import replaced, write_json
-from valor.label_harvest.strict_json import as_flag, as_number, as_object, as_text, as_whole, loads
+from valor.label_harvest.strict_json import as_flag, as_number, as_object, as_text, as_whole, loads, reason
 
 from .options import MEAN, OWN_FIGURE
 from .run_folder import LOG, PICTURE, PREDICTIONS, RECIPE
@@ -58,7 +58,9 @@ def read_training_log(run: Path | str) -> LoggedRun:
             if len(records) > 1 and records[-1]["epoch"] <= records[-2]["epoch"]:
                 raise ValueError(f"epoch {records[-1]['epoch']} after epoch {records[-2]['epoch']}")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path}:{number}: expected the record of an epoch, got {error!r}; train again") from error
+            raise ValueError(
+                f"{path}:{number}: expected the record of an epoch, got {reason(error)}; train anew"
+            ) from error
     if not records:
         raise ValueError(f"{path}: no epoch is done yet; {_UNTRAINED}")
     terms = dict.fromkeys(name for record in records for name in record["losses"])

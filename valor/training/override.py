@@ -99,15 +99,19 @@ def _typed(value: Any, wanted: Any, name: str) -> Any:  # noqa: ANN401, as JSON 
         raise ValueError(f"{name} is one option and takes a value, got {below}; there is no option below it")
     if isinstance(value, Typed):
         value = _parsed(value, accepted)
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _MOST:
+        raise ValueError(f"{name} must be at most {_MOST:,}, got {value!r:.80}")
     if isinstance(value, bool) is (bool in accepted) and isinstance(value, accepted):
         return value
     if float in accepted and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     words = {type(None): "none", bool: "on or off"}
     names = " or ".join(words.get(kind, kind.__name__) for kind in accepted)
-    raise ValueError(f"{name} must be {names}, got {value!r}")
+    raise ValueError(f"{name} must be {names}, got {value!r:.200}")
 
 
+_MOST = 2**63 - 1
+"""What torch counts with, and draws by."""
 _SWITCHES = {"on": True, "true": True, "off": False, "false": False}
 """How an option that is on or off is typed."""
 

@@ -108,6 +108,19 @@ def test_bad_input_is_one_message(monkeypatch, error):
     assert typed("doctor").complaint() == "valor doctor: the file is torn; fetch it again"
 
 
+@pytest.mark.parametrize(("error", "said"), [
+    (MemoryError("Unable to allocate 444. PiB for an array"), "room for 444. PiB more, which is more than there is"),
+    (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"), "room for 8 bytes more"),
+    (RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0"), "20.00 MiB more, which is more than a GPU has"),
+])  # fmt: skip
+def test_too_little_memory_is_one_message(monkeypatch, error, said):
+    def fail(_):
+        raise error
+
+    stand_in(monkeypatch, fail)
+    assert said in typed("doctor").complaint()
+
+
 @pytest.mark.parametrize("fault", [ZeroDivisionError, RuntimeError])
 def test_a_fault_of_ours_is_not_called_bad_input(monkeypatch, fault):
     def fail(_):

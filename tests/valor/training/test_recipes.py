@@ -60,6 +60,10 @@ def test_overrides_apply_together_and_run_the_checks():
 @pytest.mark.parametrize(("change", "message"), [
     ("fit.lr=1", r"unknown option 'fit\.lr'; known here: fit\.epochs, .*fit\.seed"),
     ("training.epochs=1", r"unknown option 'training'; known here: name, features, parser, fit"),
+    (f"fit.seed={10**20}", r"fit\.seed must be at most 9,223,372,036,854,775,807, got 100000000000000000000"),
+    (f"fit.learning_rate={10**400}", r"fit\.learning_rate must be at most 9,223,372"),
+    ("parser.num_layers=1001", "parser: num_layers must be at most 1,000, got 1001"),
+    (f"parser.hidden_width={2**30}", "parser: hidden_width must be at most 1,048,576"),
     ("fit.epochs=1.5", r"fit\.epochs must be int, got 1\.5"),
     ("fit.epochs=many", r"fit\.epochs must be int, got 'many'"),
     ("fit.learning_rate=fast", r"fit\.learning_rate must be float, got 'fast'"),

@@ -35,7 +35,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, tho
 )
 
 from valor.label_harvest.disk import file_sha256, rename, write_json
-from valor.label_harvest.strict_json import as_list, as_object, as_text, as_whole, loads
+from valor.label_harvest.strict_json import as_list, as_object, as_text, as_whole, loads, reason
 
 from .archives import is_archive, safe_path, unpack
 from .feature_files import FEATURE_FILES, LABEL_FOLDERS
@@ -270,7 +270,9 @@ def list_repository(source: Source, revision: str, site: str | None, options: Fe
     try:
         entries = _patiently(what, ask, options)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DownloadError(f"{what}: expected the hub's JSON list of files, got something else ({error!r})") from error
+        raise DownloadError(
+            f"{what}: expected the hub's JSON list of files, got something else ({reason(error)})"
+        ) from error
     if len(entries) > _MOST_FILES:
         raise DownloadError(f"{what}: more than {_MOST_FILES:,} files are listed, which no repository like this holds")
     files = []

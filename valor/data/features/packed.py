@@ -23,7 +23,7 @@ from torch import Tensor
 
 from valor.label_harvest.disk import file_sha256, replaced
 from valor.label_harvest.store.manifest import composed
-from valor.label_harvest.strict_json import as_flag, as_list, as_object, as_text, as_whole, loads
+from valor.label_harvest.strict_json import as_flag, as_list, as_object, as_text, as_whole, loads, reason
 
 from ..tables import Split
 from .feature_files import FEATURE_FILES, SEGMENTS, ClipArrays, listed
@@ -201,8 +201,8 @@ def read_packed_card(data: Path, kind: str, split: str) -> PackedCard:
         return PackedCard(**fields)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(
-            f"{path}: expected the card of packed features, got {error!r}; delete it and run `valor import features` "
-            "again"
+            f"{path}: expected the card of packed features, got {reason(error)}; delete it and run `valor import "
+            "features` again"
         ) from error
 
 

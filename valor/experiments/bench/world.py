@@ -30,7 +30,7 @@ from valor.label_harvest.pseudo_labels import pseudo_labels, pseudo_probs
 from valor.label_harvest.store.listing import write_list
 from valor.label_harvest.store.shards import ShardRow, read_markers, write_shard
 from valor.label_harvest.store.store import describe, open_store
-from valor.label_harvest.strict_json import as_number, as_object, loads
+from valor.label_harvest.strict_json import as_number, as_object, loads, reason
 
 from ..simulated import claim, copy_tables, invent_tables, llp_tables, tables_digest
 from .evidence import (
@@ -187,7 +187,7 @@ def read_quality(folder: Path) -> dict[str, dict[str, float]]:
             for kind in QUALITY
         }
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: expected the quality of labels, got {error!r}; remove {folder}") from error
+        raise ValueError(f"{path}: expected the quality of labels, got {reason(error)}; remove {folder}") from error
 
 
 def _draw_kinds(
