@@ -34,7 +34,7 @@ from valor.label_harvest.media.streams import MediaReader
 from valor.label_harvest.media.stretches import common_stretches, sounds_of
 from valor.label_harvest.media.survey import MediaSurvey
 from valor.label_harvest.progress import progress_bar
-from valor.label_harvest.strict_json import loads
+from valor.label_harvest.strict_json import as_list, as_number, as_object, as_whole, loads, reason
 from valor.label_harvest.teachers.demo import (
     FRAME_HEIGHT,
     FRAME_WIDTH,
@@ -212,15 +212,42 @@ def read_pool(folder: Path) -> RawPool:
     if (held.get("kind"), held.get("format")) != (KIND, FORMAT):
         raise ValueError(f"{folder / POOL}: is no pool of raw media of this version; choose another folder")
     stretches, problems = list[Stretch](), list[str]()
-    options = PoolOptions(**held["options"])
-    for part in range(-(-len(held["files"]) // FILES_A_PART)):
-        said = _read_json(_place(folder, part, "json"))
-        stretches += [Stretch(row[0], part, *row[1:]) for row in said["stretches"]]
-        problems += said["problems"]
-        _check_arrays(folder, part, sum(row[2] for row in said["stretches"]), options)
+    try:
+        told = {name: as_whole(value, name) for name, value in as_object(held["options"], "options").items()}
+        options, files = PoolOptions(**told), as_list(held["files"], "files")
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{folder / POOL}: expected options and files of a pool, got {reason(error)}; remove the folder and decode "
+            "again"
+        ) from error
+    for part in range(-(-len(files) // FILES_A_PART)):
+        found, said = _read_part(_place(folder, part, "json"), part)
+        stretches += found
+        problems += said
+        _check_arrays(folder, part, sum(one.seconds for one in found), options)
     if not stretches:
         raise ValueError(f"{folder}: no file of the pool has sound and picture: {'; '.join(problems[:3])}")
     return RawPool(folder, options, tuple(stretches), tuple(problems))
+
+
+def _read_part(path: Path, part: int) -> tuple[list[Stretch], list[str]]:
+    """The stretches of a part, one after the other in its arrays, and what was left out of it."""
+    said = _read_json(path)
+    try:
+        found, begin = list[Stretch](), 0
+        for row in as_list(said["stretches"], "stretches"):
+            if len(as_list(row, "a stretch")) != len(Stretch._fields) - 1:
+                raise ValueError(f"a stretch of {len(row)} values")
+            name, first, seconds, start = row
+            if as_whole(first, "the first second of a stretch") != begin:
+                raise ValueError(f"a stretch from second {first} on where {begin} comes next")
+            begin += as_whole(seconds, "seconds of a stretch", 1)
+            found.append(Stretch(str(name), part, first, seconds, as_number(start, "start")))
+        return found, [str(problem) for problem in as_list(said["problems"], "problems")]
+    except (KeyError, ValueError) as error:
+        raise ValueError(
+            f"{path}: expected the stretches of a part, got {reason(error)}; remove it and decode again"
+        ) from error
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -83,6 +83,24 @@ def test_a_stopped_pool_goes_on_and_ends_the_same(decoded, media, monkeypatch):
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
+@pytest.mark.parametrize(("name", "key", "value", "said"), [
+    ("pool.json", "options", None, "expected options and files of a pool, got options: expected an object"),
+    ("pool.json", "options", {"pictures": "2"}, "pictures: expected a whole number"),
+    ("pool.json", "options", {"frames": 2}, "got .*unexpected keyword"),
+    ("pool.json", "files", 3, "files: expected a list, got 3"),
+    ("00000.json", "stretches", [["a.mp4", 0]], "got a stretch of 2 values"),
+    ("00000.json", "stretches", [["a.mp4", 4, 8, 0.0]], "got a stretch from second 4 on where 0 comes next"),
+    ("00000.json", "stretches", [["a.mp4", 0, "8", 0.0]], "seconds of a stretch: expected a whole number"),
+    ("00000.json", "problems", ..., "got 'problems' is missing; remove it and decode again"),
+])  # fmt: skip
+def test_edited_pools_are_refused(decoded, name, key, value, said):
+    held = json.loads((decoded.folder / name).read_text(encoding="utf-8")) | {key: value}
+    kept = {one: of for one, of in held.items() if of is not ...}
+    (decoded.folder / name).write_text(json.dumps(kept), encoding="utf-8")
+    with pytest.raises(ValueError, match=said):
+        read_pool(decoded.folder)
+
+
 def test_other_pools_and_damaged_ones_are_refused(decoded, media, tmp_path):
     with pytest.raises(ValueError, match="holds a pool of other options; choose another `pool`"):
         decode_pool(media, decoded.folder, PoolOptions(pictures=1))
