@@ -11,6 +11,7 @@ from valor.cli.arguments import build_argument_parser, command_module
 from valor.cli.command import DONE, IN_FILES, WRONG_USE, unswept
 from valor.cli.logs import noted, refusals_noted
 from valor.cli.options import named_files, typed_words
+from valor.cli.outputs import check_written
 from valor.cli.terminal import brief, drop_unread_streams, lost_output, make_streams_plain, say
 from valor.label_harvest.children import ended_in_order
 from valor.label_harvest.cores import on_machine
@@ -48,6 +49,7 @@ def _main(arguments: list[str] | None) -> int:
         with unswept():
             cli = build_argument_parser(typed[0] if typed else "").parse_args(typed)
         try:
+            check_written(cli)
             notes.enter_context(noted(cli, typed))
             with ended_in_order(), refusals_noted(cli):
                 if getattr(cli, "own_files", None):

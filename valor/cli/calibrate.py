@@ -12,7 +12,7 @@ from valor.data.common_classes import JOURNAL, left_out, split_of_classes
 from valor.data.datasets.dataset import dataset_of
 from valor.data.datasets.to_harvest import vocabulary_of_store
 from valor.data.names import join_names
-from valor.data.parse_folder import is_parse, parse_files, read_parse_predictions
+from valor.data.parse_folder import parse_files, read_parse_predictions
 from valor.data.prediction_files import read_any_predictions
 from valor.data.tables import Split
 from valor.data.thresholds import Calibration, read_thresholds, write_calibration
@@ -110,10 +110,6 @@ def add(commands: Commands) -> Parser:
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
-    if isinstance(cli.source, Path) and cli.out.is_file():
-        source, out = cli.source.resolve(), cli.out.resolve()
-        if out == source or out.parent == source and is_parse(out):
-            raise ValueError(f"--out {cli.out} would overwrite what thresholds are found on; choose another")
     if cli.zero_shot:
         return _of_footage(cli)
     if cli.prior is not None:

@@ -139,6 +139,7 @@ class Parser(argparse.ArgumentParser):
                     self.error(f"{' and '.join(names)} are the same; leave one out")
             same = {a.dest: name for a in self._added for name in a.option_strings[1:] if name in typed}
             found.flags = {**self.flags, **same}
+            found.arguments = {a.dest: a.metavar or a.dest.upper() for a in self._actions if not a.option_strings}
         return found, rest
 
     def _renamed(self, typed: Sequence[str]) -> list[str]:

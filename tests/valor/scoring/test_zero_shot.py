@@ -154,7 +154,7 @@ def test_the_command(written, tmp_path, capsys):
     own = sorted(folder.glob("*.json"))[0]
     for source in (folder, own):
         assert main(["calibrate", str(source), "--parses", "--out", str(own)]) == 2
-        assert "would overwrite what thresholds are found on" in capsys.readouterr().err and read_parse(own)
+        assert "SOURCE" in (said := capsys.readouterr().err) and "would overwrite" in said and read_parse(own)
     assert main(["calibrate", str(tmp_path), "--parses", "--out", str(tmp_path / "x.json")]) == 2
     assert "expected parses" in capsys.readouterr().err
     assert PostProcessing(gate="none", segment_threshold=read_zero_shot(out).threshold).segment_threshold == 0.4
