@@ -183,7 +183,7 @@ def test_thresholds_of_a_file(run, media, tmp_path):
         ),
         (["a.mp4", "--checkpoint", "x", "--temperature", "2"], "--temperature is for --zero-shot"),
         (["a.mp4", "--checkpoint", "x", "--thresholds", "t", "--json", "t"], "written into --thresholds t"),
-        (["a.mp4", "--zero-shot", "b.mp4", "--json", "b.mp4"], "written into --zero-shot b.mp4"),
+        (["a.mp4", "--zero-shot", "b.mp4", "--json", "b.mp4"], "would overwrite what --zero-shot names,"),
         (["a.mp4", "--checkpoint", ".", "--json", "recipe.json"], "written into --checkpoint ."),
         (
             ["a.mp4", "--checkpoint", "x", "--teacher-checkpoint", "audio=w", "--csv", "w"],

@@ -269,7 +269,7 @@ def test_truth_is_learned_from(world):
             "must be chosen on clips it was not learned from, and 1 of the split val"),
         (("p.npz", "--out", "r.npz"), "--model RUN says by what; `valor rescore fit LABELS --out RUN` makes one"),
         (("p.npz", "--model", "labels", "--out", "r.npz"), "no language lies there"),
-        (("p.npz", "--model", "language", "--out", "p.npz"), "--out p.npz would overwrite the PREDICTIONS of that name"),
+        (("p.npz", "--model", "language", "--out", "p.npz"), "p.npz would overwrite the PREDICTIONS of that"),
         (("p.npz", "--model", "language", "--out", "r.json"), "--out must be a file *.npz, for predictions"),
         (("p.npz", "--model", "language", "--out", "r.npz", "--alpha", "1"), "--alpha must be from 0 up to"),
         (("p.npz", "--model", "language", "--out", "r.npz", "--steps", "3"), "--steps: not for this"),
