@@ -181,8 +181,8 @@ def test_a_log_comes_back_as_curves(tmp_path):
 
 @pytest.mark.parametrize(("text", "message"), [
     ("", "log.jsonl: no epoch is done yet; `valor train` writes one line an epoch"),
-    (json.dumps(record(1)) + "\n{\n", r"log.jsonl:2: expected the record of an epoch, got JSONDecodeError"),
-    ('{"epoch": 1}\n', r"log.jsonl:1: expected the record of an epoch, got KeyError\('loss'\)"),
+    (json.dumps(record(1)) + "\n{\n", r"log.jsonl:2: expected the record of an epoch, got Expecting property name"),
+    ('{"epoch": 1}\n', r"log.jsonl:1: expected the record of an epoch, got .loss. is missing"),
     ("[]\n", "log.jsonl:1: expected the record of an epoch"),
 ])  # fmt: skip
 def test_a_damaged_log_is_named_with_its_line(tmp_path, text, message):

@@ -163,7 +163,7 @@ def test_a_file_that_is_not_the_one_that_was_written_is_refused(tmp_path, damage
     ({"clip_ids": ["a", "a", "b", "c"]}, "clip_ids must be unique"),
     ({"dtype": "float64"}, "holds one of vggish"),
     ({"surprise": 1}, "unexpected keyword argument"),
-    (None, "JSONDecodeError"),
+    (None, "Expecting property name"),
 ])  # fmt: skip
 def test_a_damaged_card_is_refused(tmp_path, change, message):
     write_packed(tmp_path, features(), card())
