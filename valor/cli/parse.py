@@ -230,11 +230,12 @@ def _summarize(
         say(f"next: `valor view {it}` plays and corrects them, `valor export events {it} --elan elan` hands them on")
 
 
-def _say_clock(names: Sequence[str], parses: Sequence[Parse], clock: str) -> None:
+def _say_clock(names: Sequence[str], parses: Sequence[Parse], clock: str | None) -> None:
     """Say from where files of events count, where that is not the start of the media."""
     late = [parse.media for parse in parses if parse.media.start_time]
-    counted = [name for name in dict.fromkeys(names) if name in FORMATS and not FORMATS[name].from_start]
-    if late and counted and clock == "container":
+    known = [name for name in dict.fromkeys(names) if name in FORMATS and not FORMATS[name].from_start]
+    counted = [name for name in known if (clock or FORMATS[name].clock) == "container"]
+    if late and counted:
         say(
             f"note: the clock of {late[0].name} starts at {late[0].start_time:g} s, and {', '.join(counted)} count by "
             "it; with --clock zero they count from the start, as players, ELAN and Audacity do",
@@ -454,7 +455,7 @@ def _write_files(
         elif name == "html":
             _write_page(path, parses)
         else:
-            write_events(path, parses, name, clock=cli.clock)
+            write_events(path, parses, name, clock=cli.clock or FORMATS[name].clock)
         say(f"wrote {path}")
 
 

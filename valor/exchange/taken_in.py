@@ -288,7 +288,8 @@ def _refuse_two_clocks(path: Path, media: Sequence[ReadMedia], opened: Opened) -
         if one.events and all(fits) and abs(start) > SLACK:
             raise ValueError(
                 f"{path}: the clock of {clip.clip_id} starts at {start:g} s, and these times may count from there or "
-                "from 0; say clock='container' for a file of `valor parse`, clock='zero' for one of `valor export`"
+                "from 0; say clock='container' for a table of `valor parse`, clock='zero' for one of `valor export` "
+                "or a file for players"
             )
 
 

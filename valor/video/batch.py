@@ -150,7 +150,7 @@ def _write_format(
 
             write_picture(path, parse, sketch, style=options.style)
         elif name in FORMATS:
-            write_events(path, [parse], name, clock=options.clock)
+            write_events(path, [parse], name, clock=options.clock or FORMATS[name].clock)
     except OSError:
         raise
     except Exception as error:  # whatever a drawing library thinks of odd media costs this output alone
@@ -166,9 +166,11 @@ def _complete(media: MediaInput, parse: Parse, options: BatchOptions) -> str:
     problems = []
     for name in options.formats:
         path = result_path(options.out, media.name, name)
-        if name in FORMATS and not (path.is_file() and _counts_so(path, parse, name, options.clock)):
+        if name in FORMATS and not (
+            path.is_file() and _counts_so(path, parse, name, options.clock or FORMATS[name].clock)
+        ):
             problems.append(_write_format(options.out, media, parse, None, name, options))
-            _LOG.info("%s: written from the parse, counted by the clock %s", path, options.clock)
+            _LOG.info("%s: written from the parse", path)
     return "; ".join(problem for problem in problems if problem)
 
 

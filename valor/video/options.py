@@ -152,8 +152,9 @@ class BatchOptions:
     """What `out` gets besides JSON: png, svg, pdf, elan, and the other event formats."""
     taken: tuple[Path, ...] = ()
     """Files that something else is written to, which no result may be called."""
-    clock: str = "container"
-    """Whether times are those of the container or begin at zero."""
+    clock: str | None = None
+    """Whether times are those of the container or begin at zero; None begins at zero for ELAN, Audacity and subtitles,
+    as players do, and takes those of the container for all else."""
     style: Style = ON_SCREEN
     """Colours and sizes of the picture."""
     again: bool = False

@@ -90,6 +90,19 @@ def test_the_clock_asked_for_holds_for_what_is_done(run, tmp_path, capsys):
     assert parse(*words, "zero", run=run) == 0 and table.stat().st_mtime_ns == written
 
 
+def test_subtitles_and_tiers_count_as_players_do_and_tables_by_the_container(run, tmp_path, capsys):
+    sound = ToySound(seconds=3, start=5.0, codec="mp2")
+    film = write_toy_clip(tmp_path / "late.ts", video=ToyVideo(seconds=3, start=5.0), sound=sound)
+    words = (film, "--threshold", "0", "--gate", "none", "--srt", tmp_path / "o.srt", "--csv", tmp_path / "o.csv")
+    assert parse(*words, run=run) == 0
+    assert (tmp_path / "o.srt").read_text("utf-8").splitlines()[1].startswith("00:00:00,000 --> ")
+    assert float((tmp_path / "o.csv").read_text("utf-8").splitlines()[1].split(",")[1]) > 4
+    assert "and csv count by it" in capsys.readouterr().err
+    assert parse(*words, "--clock", "container", run=run) == 0
+    assert not (tmp_path / "o.srt").read_text("utf-8").splitlines()[1].startswith("00:00:00")
+    assert "and csv, srt count by it" in capsys.readouterr().err
+
+
 def test_files_of_one_name_parsed_one_after_the_other_keep_their_results(run, tmp_path, capsys):
     for number, folder in enumerate(("x", "y")):
         (tmp_path / folder).mkdir()

@@ -55,6 +55,9 @@ class EventFormat:
     """Whether one file holds the events of several media."""
     from_start: bool = False
     """Whether the tool counts from the start of the media, so that the clock is not ours to choose."""
+    clock: str = "container"
+    """By which clock `valor parse` writes times unless another is asked for: `zero` where the tool shows media as
+    players do, from their start on, whatever the container says."""
     modalities: tuple[str, ...] = MODALITIES
     """Of which events it holds; others are left out."""
     called: Callable[[str], str] = str
@@ -87,10 +90,12 @@ FORMATS: dict[str, EventFormat] = {
         "audible events as DCASE reads them",
         modalities=("audio",),
     ),
-    "audacity": EventFormat(audacity_text, read_audacity, ".labels.txt", "an Audacity label track", many=False),
-    "elan": EventFormat(elan_text, read_elan, ".eaf", "an ELAN document (.eaf)", many=False),
-    "webvtt": EventFormat(webvtt_text, read_webvtt, ".vtt", "WebVTT chapters", many=False),
-    "srt": EventFormat(srt_text, read_srt, ".srt", "SRT subtitles", many=False),
+    "audacity": EventFormat(
+        audacity_text, read_audacity, ".labels.txt", "an Audacity label track", many=False, clock="zero"
+    ),
+    "elan": EventFormat(elan_text, read_elan, ".eaf", "an ELAN document (.eaf)", many=False, clock="zero"),
+    "webvtt": EventFormat(webvtt_text, read_webvtt, ".vtt", "WebVTT chapters", many=False, clock="zero"),
+    "srt": EventFormat(srt_text, read_srt, ".srt", "SRT subtitles", many=False, clock="zero"),
     "rttm": EventFormat(
         rttm_text, read_rttm, ".rttm", "audible events in RTTM", modalities=("audio",), called=unspaced
     ),
