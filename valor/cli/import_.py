@@ -3,7 +3,7 @@
 import argparse
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from .terminal import say
 if TYPE_CHECKING:
     from valor.data.tables import Split
     from valor.exchange.taken_in import ImportOptions
+    from valor.viewer.corrections import Events
 
 _SHOWN = 5
 
@@ -162,7 +163,8 @@ def _events(cli: argparse.Namespace) -> int:
         )
     if found.replaced:
         say(
-            f"warning: corrections of {_clips(found.replaced)} are replaced; to have them back: "
+            f"warning: corrections of {_clips(found.replaced)} are replaced"
+            f"{_listed('gone', found.lost)}{_listed('as exported again', found.back)}; to have them back: "
             f"{_undoing(cli, found.folder, found.replaced)}",
             file=sys.stderr,
         )
@@ -173,6 +175,19 @@ def _events(cli: argparse.Namespace) -> int:
             f"{', '.join(found.missing[:5])}{more}"
         )
     return DONE
+
+
+def _listed(what: str, events: "Mapping[str, Events]") -> str:
+    """The first events of clips, by name and time."""
+    said = {"audio": "audible", "visual": "visible"}
+    told = [
+        f"{one.class_name.replace('_', ' ')} {said[one.modality]} {one.onset:g} to {one.offset:g} s"
+        + (f" ({clip_id})" if len(events) > 1 else "")
+        for clip_id, of in events.items()
+        for one in of
+    ]
+    more = f" and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
+    return f", {what}: {', '.join(told[:_SHOWN])}{more}" if told else ""
 
 
 def _clips(clip_ids: Sequence[str]) -> str:

@@ -84,6 +84,10 @@ class Imported:
     """How many of them differ from what stood: their corrections, else `exported_from`; all without either."""
     replaced: tuple[str, ...]
     """Clips whose corrections were replaced by what a file says; `take_back` brings them back."""
+    lost: Mapping[str, Events]
+    """Of these, events that somebody had added or changed in the corrections and that are gone."""
+    back: Mapping[str, Events]
+    """Of these, events of `exported_from` that the corrections had left out or changed, and that stand again."""
     stayed: tuple[str, ...]
     """Clips that keep their corrections, other than their files say, since nobody edited these files."""
     unedited: tuple[str, ...]
@@ -143,11 +147,14 @@ def import_events(files: Sequence[str | Path], out: Path | None, options: Import
     stay = {clip_id for clip_id, one in found_of.items() if _stays(one, options)}
     stand = [corrections.current[clip_id] for clip_id in said if clip_id in corrections.current]
     outdated = tuple(clip_id for clip_id, one in found_of.items() if one.outdated and clip_id in stay)
+    replaced = tuple(clip_id for clip_id, one in found_of.items() if one.replaces and clip_id not in stay)
     return Imported(
         folder=folder,
         corrections=tuple(stand),
         changed=sum(one.changed and clip_id not in stay for clip_id, one in found_of.items()),
-        replaced=tuple(clip_id for clip_id, one in found_of.items() if one.replaces and clip_id not in stay),
+        replaced=replaced,
+        lost={clip_id: lost for clip_id in replaced if (lost := found_of[clip_id].lost)},
+        back={clip_id: back for clip_id in replaced if (back := found_of[clip_id].back)},
         stayed=tuple(clip_id for clip_id in stay if found_of[clip_id].changed and clip_id not in outdated),
         unedited=tuple(one.clip_id for one in stand if not one.checked and one.clip_id not in outdated),
         outdated=outdated,

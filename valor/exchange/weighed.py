@@ -50,6 +50,10 @@ class Weighed:
     """Whether corrections stand that they do not begin from."""
     stays: bool
     """Whether corrections stand that files which nobody edited would replace."""
+    lost: Events = ()
+    """Events of the corrections, other than those of the source, that files do not have."""
+    back: Events = ()
+    """Events of the source that the corrections do not have, and files do."""
     outdated: bool = False
     """Whether they are as they were exported, from something else than what is known: a parse that was made anew."""
 
@@ -88,6 +92,8 @@ def weighed(told: Told, known: Known, class_names: tuple[str, ...]) -> Weighed:
     outdated = strange and told.as_written and known.source is not None
     edited = strange and not outdated
     changed = known.before is None or said != of_told(known.before)
+    stood = events if known.stands is None else known.stands
+    original = set(known.source or ())
     begun = known.stands is None or (known.source is not None and set(known.stands) == set(known.source))
     return Weighed(
         events=events,
@@ -95,6 +101,8 @@ def weighed(told: Told, known: Known, class_names: tuple[str, ...]) -> Weighed:
         changed=changed,
         replaces=changed and not begun,
         stays=known.stands is not None and not edited,
+        lost=tuple(event for event in stood if event not in {*events, *original}),
+        back=tuple(event for event in events if event in original - set(stood)),
         outdated=outdated,
     )
 

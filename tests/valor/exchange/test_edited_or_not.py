@@ -68,8 +68,11 @@ def test_what_both_changed_is_named_and_comes_back(sent, capsys):
     taken("elan/my yard.eaf", "elan/street.eaf")
     told = capsys.readouterr()
     assert events_in(sent / FOLDER, "my yard") == SEEN and "4 events of 2 clips, 2 of them changed" in told.out
-    command = re.search(r"corrections of 1 clips \(my yard\) are replaced; to have them back: valor (.*)", told.err)
-    words = shlex.split(command[1])
+    command = re.search(
+        r"corrections of 1 clips \(my yard\) are replaced, (.*); to have them back: valor (.*)", told.err
+    )
+    assert command[1] == "gone: Speech audible 1 to 6.5 s, as exported again: Speech audible 1 to 4 s"
+    words = shlex.split(command[2])
     assert typed(*words) == 0
     assert events_in(sent / FOLDER, "my yard") == HEARD and events_in(sent / FOLDER, "street") == SEEN
     assert "my yard\t2\t5\tGlass breaking" in (sent / FOLDER / "AVVP_eval_visual.csv").read_text()
