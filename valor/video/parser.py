@@ -19,7 +19,7 @@ from valor.label_harvest.media.streams import MediaReader
 from .formats.formats import format_named, write_events
 from .options import ParseOptions, ZeroShotOptions
 from .parse import media_reader, parse_media
-from .picture import MediaSketch
+from .picture import MediaSketch, strip_of
 from .trained import ParsingSystem, load_system
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class PicturedParse(Parse):
     ) -> "Figure":
         """As `Parse.plot`, under thumbnails and spectrogram of the media."""
         if self.sketch is not None:
-            frames = self.sketch.strip() if frames is None else frames
+            frames = strip_of(self, self.sketch) if frames is None else frames
             spectrogram = self.sketch.spectrogram() if spectrogram is None else spectrogram
         return super().plot(title=title, style=style, frames=frames, spectrogram=spectrogram)
 

@@ -3,7 +3,9 @@
 What is drawn of the media beside its parse: thumbnails and a spectrogram, gathered while windows pass by.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +32,8 @@ LOWEST_HZ, HIGHEST_HZ = 60.0, 12000.0
 _SPECTRUM = 1024
 _PER_COLUMN = 4
 """Most spectra that are averaged for a column."""
+PER_PLACE = 5
+"""Frames that are kept for each place of the strip, of which that is shown which the cuts speak for."""
 _STRIP_SHAPE = 15.0
 """Width of the strip of thumbnails by its height."""
 
@@ -38,8 +42,8 @@ _STRIP_SHAPE = 15.0
 class MediaSketch:
     """Thumbnails and a spectrogram that grow window by window; pass its `watch` to `valor.video.parse.parse_media`."""
 
-    frames: dict[int, np.ndarray] = field(default_factory=dict)
-    """uint8 [H, W, 3] by place in the strip."""
+    frames: dict[float, np.ndarray] = field(default_factory=dict)
+    """uint8 [H, W, 3] by place in the strip; 0 is the middle of the first, and more lie between."""
     columns: dict[float, np.ndarray] = field(default_factory=dict)
     """float32 [BANDS, columns of a segment] by when it begins, in segments of the media."""
     places: int = 0
@@ -58,11 +62,20 @@ class MediaSketch:
         if window.clip.waveform is not None:
             self._take_sound(window)
 
-    def strip(self) -> np.ndarray | None:
-        """uint8 [K, H, W, 3], or None without a picture; the nearest frame where there is none."""
+    def strip(self, cuts: Sequence[float] = (), seconds: float = 0.0) -> np.ndarray | None:
+        """uint8 [K, H, W, 3], or None without a picture; the nearest frame where there is none.
+
+        Args:
+            cuts: When the film is cut, in seconds from its start. A place shows one shot of those it is over, from the
+                middle of what it is over.
+            seconds: How long the film is.
+        """
         if not self.frames:
             return None
-        nearest = [min(self.frames, key=lambda there: abs(there - place)) for place in range(self.places)]
+        wanted: list[float] = [float(place) for place in range(self.places)]
+        if cuts:
+            wanted = [moment * self.places / seconds - 0.5 for moment in shown_moments(self.places, cuts, seconds)]
+        nearest = [min(self.frames, key=lambda there: abs(there - place)) for place in wanted]
         return np.stack([self.frames[there] for there in nearest])
 
     def spectrogram(self) -> np.ndarray | None:
@@ -78,7 +91,9 @@ class MediaSketch:
 
     def _take_frames(self, window: Window, frames: np.ndarray) -> None:
         begins = window.spans[:, 0] / window.clip.grid.segment_seconds
-        for place in range(self.places):
+        steps = PER_PLACE if self.segments > self.places else 1
+        for step in range(self.places * steps):
+            place = (step - steps // 2) / steps
             segment = min(int((place + 0.5) * self.segments / self.places), self.segments - 1)
             nearest = int(np.abs(begins - segment).argmin())
             if place not in self.frames and abs(begins[nearest] - segment) < 1:
@@ -92,6 +107,36 @@ class MediaSketch:
         for begin, piece in zip((window.spans[:, 0] / grid.segment_seconds).tolist(), pieces, strict=False):
             if begin not in self.columns:
                 self.columns[begin] = _spectra(piece, grid.sample_rate, width)
+
+
+def shown_moments(places: int, cuts: Sequence[float], seconds: float) -> list[float]:
+    """When what stands in each place of a strip is shown, in seconds.
+
+    Of the shots that a place is over, it shows one that ends in it and was in none before, else the one that fills most
+    of it; in the middle of what the place is over.
+
+    Args:
+        places: How many there are, evenly over the film.
+        cuts: In seconds, ascending.
+        seconds: Of the film.
+
+    >>> shown_moments(2, [4.0, 6.0], 20.0)
+    [2.0, 15.0]
+    >>> shown_moments(4, [9.0, 11.0], 16.0)
+    [2.0, 6.0, 10.0, 14.0]
+    """
+    edges, moments, shown = [0.0, *cuts, seconds], list[float](), set[int]()
+    for place in range(places):
+        begin, end = place * seconds / places, (place + 1) * seconds / places
+        over = [
+            (stop <= end and number not in shown, min(stop, end) - max(first, begin), number)
+            for number, (first, stop) in enumerate(pairwise(edges))
+            if min(stop, end) > max(first, begin)
+        ]
+        number = max(over)[2]
+        moments.append((max(edges[number], begin) + min(edges[number + 1], end)) / 2)
+        shown.add(number)
+    return moments
 
 
 def _num_thumbnails(survey: MediaSurvey) -> int:
@@ -132,8 +177,13 @@ def draw_parse(
     parse: Parse, sketch: MediaSketch | None = None, *, title: str | None = None, style: Style = ON_SCREEN
 ) -> "Figure":
     """Draw what is audible and visible, under frames and sound where a sketch of the media is given."""
-    frames, spectrogram = (sketch.strip(), sketch.spectrogram()) if sketch else (None, None)
+    frames, spectrogram = (strip_of(parse, sketch), sketch.spectrogram()) if sketch else (None, None)
     return Parse.plot(parse, title=title, style=style, frames=frames, spectrogram=spectrogram)
+
+
+def strip_of(parse: Parse, sketch: MediaSketch) -> np.ndarray | None:
+    """The strip of thumbnails of a parse, by its cuts."""
+    return sketch.strip([cut - parse.media.start_time for cut in parse.cuts], parse.media.duration)
 
 
 def write_picture(

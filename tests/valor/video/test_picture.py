@@ -10,7 +10,7 @@ from valor.data.parse_file import OF_DRAWINGS
 from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.media.survey import survey_media
 from valor.label_harvest.media.windows import read_windows
-from valor.video.picture import BANDS, MediaSketch, draw_parse, write_picture
+from valor.video.picture import BANDS, MediaSketch, draw_parse, strip_of, write_picture
 
 
 def sketch_of(path):
@@ -42,6 +42,19 @@ def test_a_strip_without_its_first_frames_shows_the_nearest(tmp_path):
     assert [frame_number(frame) for frame in strip[:4]] == [0, 0, 0, 0] and frame_number(strip[-1]) > 60
     gapped = MediaSketch(frames={1: np.full((2, 2, 3), 1), 4: np.full((2, 2, 3), 4)}, places=6)
     assert gapped.strip()[:, 0, 0, 0].tolist() == [1, 1, 1, 4, 4, 4]
+
+
+def test_each_place_shows_the_shot_it_is_over_and_a_short_one_in_its_only_place(tmp_path):
+    """Eleven places of 4 s over 44 s, cut before and behind a shot of 2 s, and where a place ends early."""
+    sketch = sketch_of(write_toy_clip(tmp_path / "v.mp4", video=ToyVideo(seconds=44, rate=5)))
+    numbers = np.array([frame_number(frame) for frame in sketch.strip([12.2, 14.2, 31.0], 44.0)]) / 5
+    assert len(numbers) == 11 and (np.diff(numbers) > 0).all()
+    assert 12.2 <= numbers[3] < 14.2 and numbers[7] < 31.0  # in the middle of 12 to 16 and of 28 to 32 lie other shots
+    plain = np.array([frame_number(frame) for frame in sketch.strip()]) / 5
+    assert not 12.2 <= plain[3] < 14.2
+    late = replace(toy_parse(), media=replace(toy_parse().media, start_time=18.0, duration=44.0), cuts=(30.2, 32.2))
+    shown = np.array([frame_number(frame) for frame in strip_of(late, sketch)]) / 5  # by the clock of the container
+    assert 12.2 <= shown[3] < 14.2
 
 
 def test_the_spectrogram_shows_when_and_how_high(tmp_path):
