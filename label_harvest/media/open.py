@@ -82,6 +82,7 @@ def opened(path: Path) -> "Iterator[tuple[av.container.InputContainer, Part]]":
         refuse_playlists(path)
         container, part = _opened(path)
         with container:
+            _own_layouts(container)
             yield container, part
 
 
@@ -100,6 +101,19 @@ def _opened(path: Path) -> "tuple[av.container.InputContainer, Part]":
             raise
     place = f"subfile,,start,{part.begin},end,{part.end},,:{place}"
     return av.open(place, metadata_errors="replace", options=options), part
+
+
+def _own_layouts(container: "av.container.InputContainer") -> None:
+    """Let no channels lie in an order that only a list says, as those of AIFF, CAF and MOV may.
+
+    PyAV frees that list with everything that is ever asked for the layout of the stream or of a frame, and so ends the
+    process. Here all channels count alike, so it does to know how many there are.
+    """
+    for stream in container.streams.audio:
+        if stream.codec_context is not None and (layout := stream.codec_context.layout).nb_channels:
+            listed = " channels" in layout.name or "+" in layout.name  # as 8 channels (FL+FR+FC+LFE+SL+SR+BL+BR)
+            stream.codec_context.layout = f"{layout.nb_channels}C" if listed else layout.name
+            del layout  # after which nobody has the list
 
 
 def _part(path: Path) -> Part:

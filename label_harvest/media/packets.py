@@ -48,6 +48,8 @@ _UNTIMED = (
     *("dnxhd", "h261", "h263", "avs2", "avs3", "apv"),
 )
 """Formats that are pictures behind one another, at a rate that nothing in them says; FFmpeg takes 25 a second."""
+_BLOCKS = ("wav", "w64", "aiff", "au", "voc")
+"""Formats from which FFmpeg takes as many bytes as it likes, where the last ones may be fewer."""
 _CHECKSUMS = ("flac", "tta", "wavpack")
 """Codecs every frame of which carries a checksum that encoders get right."""
 
@@ -224,12 +226,13 @@ class Recording:
     def is_damaged(self, packet: "AnyPacket") -> bool:
         """Whether FFmpeg marks a packet as damaged, and more is wrong with it than that the file ends in it.
 
-        A last packet of plain samples is good as far as it reaches. In a program stream, where nothing else is marked,
-        the last one may hold many frames, of which the decoder finds the good ones.
+        A last packet of plain samples is good as far as it reaches, and so is one of several blocks. In a program
+        stream, where nothing else is marked, the last one may hold many frames, of which the decoder finds the good.
         """
         if not packet.is_corrupt or self.container.format.name == "mpeg":
             return False
-        return self.is_broadcast or not packet.stream.codec_context.name.startswith("pcm_")
+        blocks = self.container.format.name in _BLOCKS or packet.stream.codec_context.name.startswith("pcm_")
+        return self.is_broadcast or not blocks
 
     def _when(self, packet: "AnyPacket") -> str:
         ticks = packet.pts if packet.pts is not None else packet.dts

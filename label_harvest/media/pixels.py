@@ -25,18 +25,18 @@ def uprighted(frame: "av.VideoFrame") -> Callable[[np.ndarray], np.ndarray]:
     """What turns and mirrors an image as the display matrix of a frame asks for.
 
     The matrix says where a stored pixel is shown: x' = a x + c y, y' = b x + d y. A negative determinant mirrors, which
-    an angle alone cannot say. Turns that are no quarter turns are rounded to one, as they always were.
+    an angle alone cannot say. Turns that are no quarter turns are rounded to one, as they always were. One that shows
+    nothing, such as the zeros some writers leave, is none.
     """
     from av.sidedata.sidedata import Type
 
     sides: Any = frame.side_data
     matrix = sides.get(Type.DISPLAYMATRIX)
-    turns = round(frame.rotation / 90)
     if matrix is None:
-        return partial(np.rot90, k=turns)
+        return partial(np.rot90, k=round(frame.rotation / 90))
     (a, b, _), (c, d, _), _ = np.frombuffer(bytes(matrix), np.int32).reshape(3, 3).tolist()
     if a * d - b * c >= 0:
-        return partial(np.rot90, k=turns)
+        return partial(np.rot90, k=round(frame.rotation / 90) if a * d != b * c else 0)
     if abs(a) + abs(d) >= abs(b) + abs(c):  # left and right, or above and below, change places
         return np.fliplr if a < 0 else np.flipud
     return _transposed if b > 0 else _transversed

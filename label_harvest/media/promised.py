@@ -1,5 +1,6 @@
 """How long a file says that it is, where its header says so: FFmpeg guesses it, or makes it fit what is there."""
 
+import math
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -10,16 +11,22 @@ from .packets import Recording, base_of, byte_seconds, recording, tag_bytes
 if TYPE_CHECKING:
     import av
 
+MOST_SECONDS = 100 * 3600.0
+"""Longer media have damaged timestamps, and headers that say more were never filled in."""
 RAW_VIDEO = ("h264", "hevc", "vvc", "m4v", "mpegvideo", "av1", "obu", "dirac", "cavsvideo", "h263", "h261", "vc1")
 """Formats that are nothing but packets of video, without times."""
 _NO_LENGTH = ("aac", "ac3", "eac3", "dts", "dtshd", "loas", "truehd", "mlp", "amr", "amrnb", "amrwb", "mpegts", "mpeg")
 """Formats without a header that says a length."""
 _COUNTED = ("avi", "caf")
 """Formats whose header counts the frames of each stream, or its samples."""
+_FROM_ZERO = ("matroska,webm", "nut", "asf")
+"""Formats that say when the last frame ends, whenever the first one begins."""
 _PLAIN = ("wav", "aiff", "au", "caf", "w64")
 """Formats that hold plain samples and say how many bytes they are."""
 _FIRST_FRAME = 2048
 """Bytes behind the tags of an MP3 among which its first frame lies."""
+_SAMPLES, _FULL_RATE = 1152, 32000
+"""Samples of a frame of MP3 from this rate on; below it has half as many."""
 _W64_CHUNK = bytes.fromhex("f3acd3118cd100c04f8edb8a")
 """How the names of the chunks of a W64 go on behind their four letters."""
 _MOST_CHUNKS = 1000
@@ -40,20 +47,26 @@ def header_seconds(path: Path) -> float | None:
 
 
 def promised_seconds(path: Path, media: Recording) -> float | None:
-    """The length the header says, in seconds; Matroska says when the last frame ends, whenever the first one begins.
+    """The length the header says, in seconds, from the start of the clock on.
 
     None where there is no header that says one: FFmpeg guesses it then, from the first bit rate or the last packet.
     """
     container = media.container
     name = container.format.name
-    if name in _NO_LENGTH or name in RAW_VIDEO or (name == "mp3" and not _says_length(path)):
+    counted = _counted_frames(path) if name == "mp3" else math.inf
+    if name in _NO_LENGTH or name in RAW_VIDEO or not counted:
         return None
     said = float(container.duration) / 1e6 if container.duration and container.duration > 0 else None
+    if said is not None and name == "mp3":  # FFmpeg guesses it where another file was put behind the frames counted
+        rate = container.streams.audio[0].sample_rate
+        said = min(said, counted * (_SAMPLES if rate >= _FULL_RATE else _SAMPLES // 2) / rate)
     if not media.rubbish:
         said = _written(path, container) or said
-    if said is None or (name in _PLAIN and _is_unfilled(path, container, said)):
+    if said is None or said > MOST_SECONDS or (name in _PLAIN and _is_unfilled(path, container, said)):
         return None
-    return said - (max(0.0, media.clock) if name.startswith("matroska") else 0.0)
+    contexts = [stream.codec_context for stream in container.streams]
+    opus = name == "ogg" and any(context is not None and context.name == "opus" for context in contexts)
+    return said - (max(0.0, media.clock) if name in _FROM_ZERO or opus else 0.0)  # FFmpeg leaves it in Opus alone
 
 
 def _is_unfilled(path: Path, container: "av.container.InputContainer", said: float) -> bool:
@@ -114,15 +127,19 @@ def _asf_seconds(head: bytes) -> float | None:
     return play / 1e7 - preroll / 1e3 if play else None
 
 
-def _says_length(path: Path) -> bool:
-    """Whether the first frame of an MP3 is one that counts the others, behind tags that may hold a picture."""
+def _counted_frames(path: Path) -> int:
+    """How many frames follow the first one of an MP3 that counts them, behind tags that may hold a picture; else 0."""
     with path.open("rb") as file:
         start = file.read(10)
         while size := tag_bytes(start):
             file.seek(size - 10, 1)
             start = file.read(10)
         start += file.read(_FIRST_FRAME)
-    return any(tag in start for tag in (b"Xing", b"Info", b"VBRI"))
+    if (place := start.find(b"VBRI")) >= 0:
+        return int.from_bytes(start[place + 14 : place + 18])
+    place = max(start.find(b"Xing"), start.find(b"Info"))
+    said = place >= 0 and int.from_bytes(start[place + 4 : place + 8]) & 1
+    return int.from_bytes(start[place + 8 : place + 12]) if said else 0
 
 
 def lacks_end(path: Path, media: Recording) -> bool:

@@ -37,12 +37,14 @@ class FrameTimes:
             clock: The start of the container's clock, in seconds.
 
         Returns:
-            The promised rate and None where there are fewer than two frames.
+            The promised rate and None where there are fewer than two frames, or days lie between them.
         """
         times = np.sort(np.frombuffer(self._ticks, np.int64)) * float(base) if len(self._ticks) > 1 else np.zeros(0)
         if not times.size or times[-1] <= times[0]:
             return promised, None
         measured = round(float((len(times) - 1) / (times[-1] - times[0])), 6)
+        if not measured:
+            return promised, None
         agrees = promised is not None and abs(promised / measured - 1) <= _AGREES
         rates = [promised, measured] if agrees and promised else [measured]
         for rate in rates:
@@ -52,6 +54,9 @@ class FrameTimes:
 
     def lost(self, base: Fraction, clock: float = 0.0) -> Tally:
         """How often a video that is even lacks frames, up to the length of a hole.
+
+        Where two frames have one time, times were counted from those of packets that hold several, and stray: as many
+        frames seem to be missing elsewhere.
 
         Args:
             base: Seconds of a tick.
@@ -63,7 +68,8 @@ class FrameTimes:
             return found
         steps = np.diff(times)
         usual = float(np.median(steps))
-        if usual <= 0 or round(float(times[-1] - times[0]) / usual) < len(times):  # as many as there should be
+        twice = int(np.sum(steps <= 0.5 * usual))
+        if usual <= 0 or round(float(times[-1] - times[0]) / usual) - twice < len(times):  # as many as there should be
             return found
         if np.mean(np.abs(steps - usual) <= 0.1 * usual) < _EVEN_SHARE:
             return found

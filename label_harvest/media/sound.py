@@ -123,8 +123,9 @@ def gapless(pieces: Iterable[tuple[float | None, np.ndarray]], rate: int, most_s
 def samples_of(frame: "av.AudioFrame") -> np.ndarray:
     """The samples of a frame as its codec gives them, [channels, n]."""
     if (kind := _PLANAR.get(frame.format.name)) is None:
-        packed: np.ndarray = frame.to_ndarray()
-        return packed.reshape(-1, frame.layout.nb_channels).T
+        kind = _PLANAR[f"{frame.format.name}p"]  # PyAV makes no array of integers of 64 bits
+        count = frame.samples * frame.layout.nb_channels
+        return np.frombuffer(memoryview(frame.planes[0]), kind, count).reshape(-1, frame.layout.nb_channels).T
     return np.stack([np.frombuffer(_planes([frame], at, kind), kind) for at in range(frame.layout.nb_channels)])
 
 

@@ -8,7 +8,7 @@ for media of the length of the grid the same comes out of both, to the bit.
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -285,7 +285,7 @@ def shown_at(
         to_end: Whether frames behind the last time are looked at too, for damage and for when the video ends.
 
     Raises:
-        EndsError: The video ends early.
+        EndsError: The video ends early; the last frame has come for the first time behind its end, too.
         MediaError: The video has no frames, or no timestamps.
     """
     position, last, latest, shown = 0, 0.0, None, None
@@ -305,11 +305,12 @@ def shown_at(
     if shown is None or latest is None:
         raise MediaError("no frame of its video decodes; fetch it again or leave it out")
     end = max(0.0, latest[0] + _frame_length(latest[1], stream))
+    rest = cutoffs[position:]
     if seconds - end > grid.tolerance_seconds:
+        yield from repeat(shown, min(len(rest), int(np.searchsorted(rest, end)) + 1))  # what is shown then began before
         said = f"video decodes to {end:.1f} s of the {seconds:.1f} s its packets promise; fetch it again"
         raise EndsError(said, end)
-    for _ in cutoffs[position:]:
-        yield shown
+    yield from repeat(shown, len(rest))
 
 
 class Pictures:

@@ -13,7 +13,7 @@ from .holes import Reach, Span, Tally, unseen
 from .open import is_cut, is_followed
 from .packets import Recording, base_of, ignore_tick, raw_video, recording
 from .pixels import pixel_shape, stored_shape
-from .promised import RAW_VIDEO, lacks_end, promised_seconds
+from .promised import MOST_SECONDS, RAW_VIDEO, lacks_end, promised_seconds
 from .rates import FrameTimes
 from .tracks import audio_tracks, track_of, video_track_of, video_tracks
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from .packets import AnyPacket
 
-MOST_SECONDS = 100 * 3600.0
-"""Longer media have damaged timestamps."""
 MOST_PIXELS = 16384 * 8192
 """Larger frames are refused: a few of them fill the memory before any can be scaled down."""
 _PICTURES = ("image2", "_pipe", "ico", "apng")

@@ -32,6 +32,16 @@ def test_frames_that_are_turned_have_turned_pixels(tmp_path):
     assert frames.shape == (2, 64, 48, 3) and in_shape(frames, pixel_shape(path)).shape == (2, 128, 48, 3)
 
 
+def test_a_matrix_of_zeros_turns_nothing(tmp_path):
+    path = write_toy_clip(tmp_path / "v.mp4", video=ToyVideo(seconds=2))
+    data = bytearray(path.read_bytes())
+    place = data.index(b"tkhd") + 4 + 40
+    data[place : place + 36] = bytes(36)
+    frames = read_clip(path, grid=GRID).frames
+    path.write_bytes(data)
+    np.testing.assert_array_equal(read_clip(path, grid=GRID).frames, frames)
+
+
 def test_frames_in_shape_hold_the_same_picture():
     frames = np.zeros((1, 20, 30, 3), np.uint8)
     frames[:, :, 15:] = 200

@@ -7,6 +7,7 @@ from valor.label_harvest.media.clip import Grid, MediaError
 from valor.label_harvest.media.read import read_clip
 from valor.label_harvest.media.resample import resample, resampled, sound_at
 from valor.label_harvest.media.sound import gapless, heard, mean_of, mono_of, samples_of
+from valor.label_harvest.media.stream_reader import ProcessReader
 from valor.label_harvest.media.streams import frames_at, sound_of
 from valor.label_harvest.media.survey import survey_media
 from valor.label_harvest.media.windows import read_windows
@@ -109,6 +110,47 @@ def test_sound_of_any_number_of_channels_is_their_mean(tmp_path, channels, codec
     path = write_toy_clip(tmp_path / f"many{suffix}", sound=sound)
     mono = np.concatenate([samples for _, samples in sound_of(path, 1.0)])
     assert np.abs(mono[10000:20000]).max() == pytest.approx(loud.mean(), rel=0.2 if codec == "aac" else 0.01)
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".aiff", "pcm_s16be"), (".caf", "pcm_s16le")])
+def test_channels_in_an_order_of_their_own_do_not_end_the_process(tmp_path, suffix, codec):
+    loud, tone = np.linspace(0.1, 0.6, 8), np.sin(np.arange(8000) / 3)
+    sound = ToySound(rate=8000, codec=codec, channels=8, waveform=loud[:, None] * tone)
+    path = write_toy_clip(tmp_path / f"a{suffix}", sound=sound)
+    with ProcessReader() as reader:
+        survey = reader.survey(path)
+        heard = np.concatenate([samples for _, samples in reader.sound(survey)])
+    assert survey.audio_tracks == (f"0 {codec} 8 channels",)
+    np.testing.assert_allclose(heard, loud.mean() * tone, atol=1e-4)
+
+
+def test_channels_in_the_order_of_films_are_heard(tmp_path):
+    loud, tone = np.linspace(0.1, 0.6, 6), np.sin(np.arange(8000) / 3)
+    sound = ToySound(rate=8000, codec="pcm_s16le", channels=6, waveform=loud[:, None] * tone)
+    path = write_toy_clip(tmp_path / "a.mov", sound=sound)
+    data = path.read_bytes()
+    place = data.index(b"chan") + 8
+    for order in (121, 122, 123, 124):  # kAudioChannelLayoutTag_MPEG_5_1_A to D
+        path.write_bytes(data[:place] + bytes((0, order, 0, 6)) + data[place + 4 :])
+        with ProcessReader() as reader:
+            survey = reader.survey(path)
+            heard = np.concatenate([samples for _, samples in reader.sound(survey)])
+        np.testing.assert_allclose(heard, loud.mean() * tone, atol=1e-4)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_samples_of_64_bits_are_heard(tmp_path, channels):
+    path, tone = tmp_path / "a.mka", 0.5 * np.sin(np.arange(8000) / 3)
+    with av.open(str(path), "w") as container:
+        layout = "mono" if channels == 1 else "stereo"
+        stream = container.add_stream("pcm_s64le", rate=8000, layout=layout)
+        short = np.round(tone * 32767).astype(np.int16)[None].repeat(channels, axis=0)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(short.T.reshape(1, -1)), format="s16", layout=layout)
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    heard = np.concatenate([samples for _, samples in sound_of(path, 1.0)])
+    np.testing.assert_allclose(heard, tone, atol=1e-4)
 
 
 def sound_frames(kind, channels, count):

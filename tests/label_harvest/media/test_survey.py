@@ -108,6 +108,59 @@ def test_a_matroska_file_whose_clock_starts_late_is_not_cut_off(tmp_path):
     assert survey.promised_seconds == pytest.approx(3, abs=0.3)
 
 
+@pytest.mark.parametrize(("suffix", "codec"), [(".opus", "libopus"), (".nut", "pcm_s16le"), (".asf", "wmav2")])
+def test_sound_whose_clock_starts_late_is_not_cut_off(tmp_path, suffix, codec):
+    late = write_toy_clip(tmp_path / f"late{suffix}", sound=ToySound(seconds=3, start=50.0, codec=codec))
+    survey = survey_media(late)
+    assert survey.start_time == pytest.approx(50, abs=0.2) and survey.missing_seconds < 0.2
+    assert survey.promised_seconds == pytest.approx(3, abs=0.2)
+
+
+def test_the_frames_an_mp3_counts_are_its_own_and_no_guess_of_what_was_put_behind(tmp_path):
+    noise = np.random.default_rng(0).uniform(-1, 1, (2, 20 * 48000))
+    quiet = ToySound(seconds=20, codec="libmp3lame", level=0.0)
+    loud = ToySound(codec="libmp3lame", channels=2, waveform=noise)
+    parts = [write_toy_clip(tmp_path / f"{number}.mp3", sound=sound) for number, sound in enumerate((quiet, loud))]
+    joined = tmp_path / "joined.mp3"
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    survey = survey_media(joined)
+    assert survey.audio_seconds == pytest.approx(40, abs=0.2) and survey.missing_seconds == 0
+    assert survey.promised_seconds == pytest.approx(20, abs=0.1)
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 44100])
+def test_an_mp3_that_was_cut_had_as_many_frames_as_it_counts(tmp_path, rate):
+    path = write_toy_clip(tmp_path / "a.mp3", sound=ToySound(seconds=6, rate=rate, codec="libmp3lame"))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert survey_media(path).promised_seconds == pytest.approx(6, abs=0.2)
+
+
+@pytest.mark.parametrize(("suffix", "codec", "name", "behind"), [
+    (".avi", "mpeg4", b"strh", 40), (".ivf", "libvpx", b"DKIF", 24),
+])  # fmt: skip
+def test_a_count_of_frames_that_was_never_filled_in_is_no_length(tmp_path, suffix, codec, name, behind):
+    path = write_toy_clip(tmp_path / f"piped{suffix}", video=ToyVideo(seconds=3, codec=codec))
+    data = path.read_bytes()
+    place = data.index(name) + behind
+    for unknown in (0x40000000, 0xFFFFFFFF):
+        path.write_bytes(data[:place] + unknown.to_bytes(4, "little") + data[place + 4 :])
+        survey = survey_media(path)
+        assert survey.promised_seconds is None and survey.video_seconds == pytest.approx(3, abs=0.11)
+
+
+def test_times_that_lie_days_apart_have_no_rate(tmp_path):
+    path = write_toy_clip(tmp_path / "v.ivf", video=ToyVideo(seconds=3, codec="libvpx"))
+    data = bytearray(path.read_bytes())
+    last = len(data)
+    place = 32
+    while place < len(data):
+        last, place = place, place + 12 + int.from_bytes(data[place : place + 4], "little")
+    data[last + 4 : last + 12] = (2**40).to_bytes(8, "little")
+    path.write_bytes(data)
+    with pytest.raises(MediaError, match="its timestamps reach [0-9]+ hours; convert the file"):
+        survey_media(path)
+
+
 @pytest.mark.parametrize(("suffix", "promise"), [(".mp3", True), (".aac", False), (".mkv", True), (".ts", False)])
 def test_a_length_is_promised_where_a_header_says_it(tmp_path, suffix, promise):
     codec = "libmp3lame" if suffix == ".mp3" else "aac"
