@@ -188,8 +188,10 @@ def read_manifest(manifest: Path, repository: str) -> tuple[str, dict[str, str]]
     """
     try:
         told = as_object(loads(manifest.read_text(encoding="utf-8")), "the file")
-        if told.get("format") != FORMAT or told.get("kind") not in KINDS:
-            raise ValueError(f"expected {FORMAT!r} of {', '.join(KINDS)}, got {told.get('format')!r:.40}")
+        if told.get("format") != FORMAT:
+            raise ValueError(f"expected {FORMAT!r}, got {told.get('format')!r:.40}")
+        if (kind := as_text(told.get("kind"), "kind")) not in KINDS:
+            raise ValueError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r:.40}")
         files = {
             name: as_text(digest, f"files: {name:.40}") for name, digest in as_object(told["files"], "files").items()
         }
@@ -199,7 +201,7 @@ def read_manifest(manifest: Path, repository: str) -> tuple[str, dict[str, str]]
         raise HubError(
             f"{PREFIX}{repository}: its {MANIFEST} is none of `valor push` ({error}); ask who pushed it"
         ) from error
-    return str(told["kind"]), files
+    return kind, files
 
 
 class _Where:

@@ -103,7 +103,8 @@ def test_what_was_changed_or_is_none_of_ours_is_refused(run, hub):
         with changed(**{"valor.json": json.dumps({**told, "files": {name: "0"}}).encode()}) as error:
             pull("org/toy")
         assert "is no file that is shared" in str(error.value)
-    for text in (b"[]", b"{}", b'{"format": "valor shared 2", "kind": "run", "files": {}}', b"\xff"):
+    kinds = [json.dumps({**told, "kind": kind}).encode() for kind in (["run"], {}, None, "runs")]
+    for text in (b"[]", b"{}", b'{"format": "valor shared 2", "kind": "run", "files": {}}', b"\xff", *kinds):
         with changed(**{"valor.json": text}) as error:
             pull("org/toy")
         assert "its valor.json is none of `valor push`" in str(error.value)
