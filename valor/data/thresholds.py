@@ -11,6 +11,7 @@
      "clips": 649, "clips_expected": 649,
      "truth_version": "v2024", "truth_sha256": "...",
      "sources": {"predictions.npz": "sha256 ..."},
+     "teachers": {"audio": {"teacher": "...", "weights": "..."}, ...},      of a store, whose teachers they are for
      "post_processing": {...},                  what was held fixed; null for teachers
      "classes": {"Speech": {"audio": {"f": 0.81, "support": 3126}, "visual": {...}}, ...},
      "audio": [one number for each class, in that order],
@@ -261,6 +262,16 @@ def threshold_origin(path: Path) -> dict[str, Any]:
 
 STORE_OF_THRESHOLDS = "calibrated_on"
 """Key of what `threshold_origin` says: the fingerprint of the store that label thresholds were found in."""
+
+
+_JUDGE = ("teacher", "weights", "simulated")
+"""What is kept of the identity of a teacher."""
+
+
+def judges_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What a thresholds file says of the teachers it is for: name and weights of those that judge, by role."""
+    judging = {role: held for role, held in manifest["teachers"].items() if "prompts" in held}
+    return {"teachers": {role: {key: held[key] for key in _JUDGE if key in held} for role, held in judging.items()}}
 
 
 WRITTEN = ("applies_to", "marked", "post_processing", "classes")

@@ -150,11 +150,19 @@ def _use(found: Shared, repository: str) -> Iterator[tuple[str, str]]:
     lines = {
         "run": f'```python\nimport valor\n\nparser = valor.load("{repository}")\nprint(parser("film.mp4"))\n```\n\n'
         f"or `valor parse film.mp4 --run hf:{repository} --png film.png`",
-        "thresholds": f"`valor pull {repository} --out thresholds`, then "
-        f"`valor evaluate predictions.npz --annotations data --split test --thresholds thresholds/{THRESHOLDS}`",
+        "thresholds": f"`valor pull {repository} --out thresholds`, then `{_taking(found)} thresholds/{THRESHOLDS}`",
         "store": f"`valor pull {repository} --out store`, then `valor labels store --out labels`",
     }
     yield "Use", lines[found.kind]
+
+
+def _taking(found: Shared) -> str:
+    """The command that takes thresholds, up to their name."""
+    applies_to = found.about.get("applies_to")
+    if applies_to in ("segment_threshold", "clip_threshold"):
+        return "valor evaluate predictions.npz --annotations data --split test --thresholds"
+    rule = "" if applies_to == "labels" else f" --rule {applies_to}"
+    return f"valor labels store --out labels{rule} --thresholds"
 
 
 def _files(found: Shared) -> str:
@@ -273,13 +281,18 @@ def _thresholds(path: Path) -> Shared:
     rows = [[name, *(f"{of[row]:.4g}" for of in held.values())] for row, name in enumerate(classes)]
     told = ("applies_to", "criterion", "split", "clips", "truth_version", "truth_sha256", "note")
     said = [(name, markdown_escaped(str(table[name]))[:200]) for name in told if table.get(name) is not None]
+    judges = {role: as_object(one, role) for role, one in as_object(table.get("teachers") or {}, "teachers").items()}
+    said += [
+        (role, markdown_escaped(f"{one.get('teacher')!s:.80}, weights {one.get('weights')!s:.16}"))
+        for role, one in judges.items()
+    ]
     facts = "\n".join(f"- {name}: {text}" for name, text in [said[0], ("marked", APPLIES_TO[applies_to]), *said[1:]])
     numbers = Sheet(columns=["class", *held], rows=rows).to_markdown() if rows else "They name no classes."
     return Shared(
         kind="thresholds",
         files={THRESHOLDS: path},
-        about={"applies_to": applies_to, "classes": list(classes)},
-        warnings=_warnings(told_by(table), []),
+        about={"applies_to": applies_to, "classes": list(classes), "teachers": judges},
+        warnings=_warnings(told_by(table), [str(one.get("teacher")) for one in judges.values()]),
         parts=[("What they are", facts), ("Thresholds", numbers)],
     )
 

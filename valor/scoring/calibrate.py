@@ -21,7 +21,7 @@ from valor.data.parse_folder import parse_files
 from valor.data.prediction_files import table_files
 from valor.data.predictions import Predictions, align, gate_of, on_truth, told_segments
 from valor.data.tables import Split
-from valor.data.thresholds import ROLES, Calibration
+from valor.data.thresholds import ROLES, Calibration, judges_of
 from valor.data.vocabulary import refuse_other_classes
 from valor.eval.curves import ThresholdChoice, best_thresholds, lowest_best_cut, rate_thresholds
 from valor.eval.decide import PostProcessing, decide, gate_probs, is_complete, open_gates, spread_thresholds
@@ -187,7 +187,7 @@ def calibrate_store(
             level = criterion.removesuffix("-f")
             choice = best_thresholds(logits, truth, eligible=eligible, level=level, inclusive=False)
     fingerprints = {"store": store.manifest["fingerprint"], **(sources or {})}
-    provenance = _provenance(criterion, split, len(rows), fingerprints, present_share)
+    provenance = _provenance(criterion, split, len(rows), fingerprints, present_share) | judges_of(store.manifest)
     return _calibration("labels", choice, fallback, split.class_names, rule=None, provenance=provenance)
 
 
@@ -214,7 +214,8 @@ def calibrate_presence(store: EvidenceStore, split: Split, options: PresenceOpti
     choice = best_thresholds(evidence[used][:, None], there[:, None], eligible=tagged[:, None], inclusive=False)
     sure = tagged.sum(axis=0) / (tagged.sum(axis=0) + SURE_CLIPS)
     cuts = np.where(np.isnan(matched), choice.thresholds, sure * choice.thresholds + (1 - sure) * matched)
-    provenance = _provenance(PRESENCE, split, len(rows), {"store": store.manifest["fingerprint"]}, shares)
+    told = _provenance(PRESENCE, split, len(rows), {"store": store.manifest["fingerprint"]}, shares)
+    provenance = told | judges_of(store.manifest)
     return _calibration(
         PRESENCE,
         replace(choice, thresholds=cuts),
@@ -264,6 +265,7 @@ def calibrate_posterior(store: EvidenceStore, split: Split) -> Calibration:
         split.class_names,
         rule=None,
         provenance=_provenance(POSTERIOR, split, len(rows), {"store": store.manifest["fingerprint"]}, ())
+        | judges_of(store.manifest)
         | {"weights": weights_by_term(found.weights)},
     )
 

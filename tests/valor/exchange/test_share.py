@@ -158,6 +158,25 @@ def test_a_note_stays_one_line_of_the_card(tmp_path):
     assert "- note: a # heading &lt;script>\n" in card and "| A &lt;b> | 0.4 | 0.3 |" in card
 
 
+@pytest.mark.parametrize(
+    ("applies_to", "line"),
+    [
+        ("labels", "valor labels store --out labels --thresholds thresholds/thresholds.json"),
+        ("presence", "valor labels store --out labels --rule presence --thresholds thresholds/thresholds.json"),
+        ("clip_threshold", "valor evaluate predictions.npz --annotations data --split test --thresholds thresholds/"),
+    ],
+)
+def test_the_card_of_thresholds_has_the_command_that_takes_them_and_their_teachers(tmp_path, applies_to, line):
+    teachers = {"audio": {"teacher": "demo-audio", "weights": "ab" * 32}}
+    table = {"applies_to": applies_to, "teachers": teachers, "classes": {"A": {}}, "audio": [0.4], "visual": [0.3]}
+    (tmp_path / "t.json").write_text(json.dumps(table))
+    card = card_text(shared(tmp_path / "t.json"), "org/cuts", None)
+    assert f"then `{line}" in card and "- audio: demo-audio, weights abababababababab\n" in card
+    assert card.index("> **Judged by teachers of the demo world") < card.index("## Use")
+    (tmp_path / "t.json").write_text(json.dumps(table | {"teachers": {}}))
+    assert "demo" not in card_text(shared(tmp_path / "t.json"), "org/cuts", None)
+
+
 def test_what_cannot_be_shared_is_refused(run, tmp_path):
     (tmp_path / "x.json").write_text('{"applies_to": "nothing"}')
     (tmp_path / "empty").mkdir()

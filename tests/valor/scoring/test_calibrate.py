@@ -235,6 +235,15 @@ def test_labels_with_the_thresholds_of_teachers_reach_the_f_in_the_file(tmp_path
     assert calibration.provenance["sources"] == {"store": "f" * 64}
 
 
+def test_thresholds_of_a_store_name_the_teachers_that_judged(tmp_path, store, split):
+    who = {"teacher": "loudness", "weights": "none"}
+    judging = {role: {**held, **who, "prompts": []} for role, held in store.manifest["teachers"].items()}
+    known = replace(store, manifest={**store.manifest, "teachers": {**judging, "visual2": {"teacher": "features"}}})
+    write_calibration(tmp_path / "t.json", calibrate_store(known, split, FALLBACK))
+    judges = read_calibration(tmp_path / "t.json", CLASSES).provenance["teachers"]
+    assert judges == dict.fromkeys(judging, who)
+
+
 def test_a_fused_teacher_gets_one_threshold_for_both_modalities(store, split):
     calibration = calibrate_store(store, split, {"fused": np.zeros(C)})
     assert list(calibration.thresholds) == ["fused"]
