@@ -7,7 +7,7 @@ holds is known in part: classes, grid, decoder, the names of teachers, their pro
 import errno
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -269,6 +269,8 @@ class HarvestPlan:
     """The fingerprint folder the run goes on in; None of a new one."""
     alike: int
     """Folders that cannot be told from it before the weights are read."""
+    others: Mapping[Place, Mapping[str, str]]
+    """Folders of the store with evidence of other teachers, and by role the name of each of these."""
     kept: Mapping[str, int]
     """Clips of the share that stay as they are in the store, by status."""
     again: int
@@ -357,6 +359,7 @@ def plan_harvest(
         clips=len(manifest.clip_ids),
         folder=folder,
         alike=max(0, len(held) - 1),
+        others=_others(place_of(store), held),
         kept=dict(kept.most_common()),
         again=len(again),
         new=len(new),
@@ -370,6 +373,17 @@ def plan_harvest(
         clip_bytes=measured or known.clip_bytes,
         free=free_bytes(place_of(store)),
     )
+
+
+def _others(store: Place, ours: Collection[Place]) -> dict[Place, dict[str, str]]:
+    """Fingerprint folders of a store but ours, and the names of their teachers by role."""
+    found = dict[Place, dict[str, str]]()
+    for path in matching(store, "*/manifest.json"):
+        if path.parent not in ours:
+            with suppress(ValueError):  # of others, whose readers will say what is wrong with it
+                teachers = read_json(path).get("teachers", {})
+                found[path.parent] = {role: str(one.get("teacher")) for role, one in sorted(teachers.items())}
+    return found
 
 
 def _media_seconds(files: Sequence[Media], grid: Grid) -> tuple[float | None, int, int]:

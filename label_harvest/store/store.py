@@ -431,14 +431,27 @@ def store_folder(path: Place) -> Place:
         NoStoreError: It holds none.
         ValueError: It holds several.
     """
-    if (path / "manifest.json").is_file():
-        return path
-    folders = [manifest.parent for manifest in matching(path, "*/manifest.json") if manifest.is_file()]
-    if len(folders) == 1:
-        return folders[0]
-    if folders:
+    folders = store_folders(path)
+    if len(folders) > 1:
         listed = ", ".join(folder.name for folder in folders)
-        raise ValueError(f"{path}: holds evidence of several fingerprints ({listed}); give one of these folders")
+        raise ValueError(
+            f"{path}: holds evidence of several fingerprints ({listed}); give one of these folders, of which `valor "
+            "store show` says the teachers"
+        )
+    return folders[0]
+
+
+def store_folders(path: Place) -> list[Place]:
+    """The fingerprint folders that `path` is or holds.
+
+    Raises:
+        NoStoreError: It holds none.
+    """
+    if (path / "manifest.json").is_file():
+        return [path]
+    folders = [manifest.parent for manifest in matching(path, "*/manifest.json") if manifest.is_file()]
+    if folders:
+        return folders
     raise NoStoreError(
         f"{path}: expected an evidence store (with a manifest.json), got none; run the harvest first, or give the "
         "`store` that it wrote elsewhere"

@@ -30,7 +30,7 @@ from valor.label_harvest.store.plan import UNREAD
 from valor.label_harvest.store.share import read_share
 from valor.label_harvest.store.videos import roots_of
 from valor.label_harvest.teachers.teacher import PRECISIONS
-from valor.teachers import TeacherChoice, WeightsPlace, build_teachers, known_store, weights_of
+from valor.teachers import BUILT_AS, TeacherChoice, WeightsPlace, build_teachers, known_store, weights_of
 
 from .command import DONE, FAILURES_LISTED, Commands, add_shared, new_command, read_allowance
 from .options import Fields, Option, Parser, any_place, media_place, typed_words
@@ -283,8 +283,15 @@ def _say_plan(plan: HarvestPlan) -> None:
     say(f"clips    {plan.clips:,} in the manifest{share}")
     say(f"  there    {held:,} {where}{f' ({kept})' if kept else ''}")
     say(f"  to do    {plan.new + plan.again:,}" + (f", {plan.again:,} of them again" if plan.again else ""))
+    for folder, teachers in plan.others.items():
+        judges = {role: BUILT_AS.get(name, name) for role, name in teachers.items() if role in ("visual", "audio")}
+        names = " ".join(f"--{role} {name}" for role, name in judges.items()) or " ".join(teachers)
+        say(
+            f"  note     the store holds evidence of other teachers ({names}) in {folder.name}: nothing reads both "
+            "at once"
+        )
     say(f"  missing  {len(plan.missing):,} without a file{_such_as(plan.missing)}")
-    if plan.strangers:
+    if 0 < len(plan.strangers) <= 2 * len(plan.missing):  # of more, most are of other tables
         files = "file there is" if len(plan.strangers) == 1 else "files there are"
         say(f"  others   {len(plan.strangers):,} {files} of no clip of the manifest{_such_as(plan.strangers)}")
     if ended := sorted({name.rpartition("/")[2] for name in plan.strangers}.intersection(plan.missing)):

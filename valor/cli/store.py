@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from valor.label_harvest.store.origins import told_own
 from valor.label_harvest.store.owed import Unfinished
 from valor.label_harvest.store.shards import marker_paths
 from valor.label_harvest.store.status import StoreStatus, lacking, prometheus_text, status_before, store_status
-from valor.label_harvest.store.store import NoStoreError, decoder_of, length_of, track_of
+from valor.label_harvest.store.store import NoStoreError, decoder_of, length_of, store_folders, track_of
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
 from .of_table import add_table, clips_before_store, clips_of_table, say_lacking
@@ -113,16 +114,27 @@ def _judge(cli: argparse.Namespace) -> int:
 
 
 def _each(act: Callable[[Place], int], stores: list[Place]) -> int:
-    """Do it with every store, also when one cannot be used; that is said at the end."""
+    """Do it with every store, also when one cannot be used; that is said at the end.
+
+    Of one of several fingerprints with each.
+    """
     codes, refused = [DONE], []
-    for store in stores:
+    for folder in [folder for store in stores for folder in _folders(store)]:
         try:
-            codes.append(act(store))
+            codes.append(act(folder))
         except (ValueError, UnreachableError) as error:
             refused.append(str(error))
     if refused:
         raise ValueError("\n".join(refused))
     return max(codes)
+
+
+def _folders(store: Place) -> list[Place]:
+    """Each fingerprint folder of a store that holds several; else the store as it was typed."""
+    folders = list[Place]()
+    with suppress(NoStoreError, UnreachableError):  # which the action says
+        folders = store_folders(store)
+    return folders if len(folders) > 1 else [store]
 
 
 def _show(path: Place, cli: argparse.Namespace, shown: list[StoreStatus]) -> int:

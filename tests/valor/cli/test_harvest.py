@@ -280,6 +280,24 @@ def test_a_plan_says_that_a_filename_has_no_ending(world):
     assert "a filename stands without its ending, unlike d.mkv; or give a column `path`" in typed(*world, "--plan").out
 
 
+def test_a_plan_names_other_files_where_they_may_be_those_that_are_missing(world, tmp_path):
+    (tmp_path / "videos" / "EE.mkv").write_bytes(b"")
+    assert "\n  others   1 file there is of no clip of the manifest: EE" in typed(*world, "--plan").out
+    for name in ("f", "g"):  # of the tables of other splits
+        (tmp_path / "videos" / f"{name}.mkv").write_bytes(b"")
+    said = typed(*world, "--plan").out
+    assert "\n  missing  1 without a file: e\n" in said and "  others " not in said
+
+
+def test_a_plan_says_that_the_store_is_of_other_teachers_too(world, tmp_path):
+    assert typed(*world, "--audio", "none", "--workers", "0", "--quiet").code == 3
+    (folder,) = [path.parent for path in (tmp_path / "store").glob("*/manifest.json")]
+    said = typed(*world, "--plan").out
+    note = f"  note     the store holds evidence of other teachers (--visual fake) in {folder.name}: nothing reads"
+    assert note in said and "  there    0 in a new store\n" in said
+    assert "other teachers" not in typed(*world, "--audio", "none", "--plan").out
+
+
 def test_some_failures_may_be_allowed(world, tmp_path):
     for allowed, code, said in (
         ("0", 3, "no_file"),

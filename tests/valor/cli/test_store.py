@@ -44,6 +44,23 @@ def test_verify_says_whole_or_lists_the_problems(store):
     assert "its bytes are not those of its done-marker" in done.out
 
 
+def test_of_several_fingerprints_each_is_shown_and_verified(store):
+    (one,) = [path.parent for path in store.glob("*/manifest.json")]
+    other = write_toy_store(store, {0: [row_of("z")]}, audio_track="1")
+    done = typed("store", "show", store)
+    assert done.code == 0 and all(f"{folder}\n  fingerprint " in done.out for folder in (one, other))
+    lines = [json.loads(line) for line in typed("store", "show", store, "--format", "json").out.splitlines()]
+    assert {line["store"]: line["done"] for line in lines} == {str(one): 2, str(other): 1}
+    (other / "00000.safetensors").write_bytes(b"")
+    done = typed("store", "verify", store)
+    assert (
+        done.code == 3 and f"{one}: 3 clips in 2 shards, whole\n" in done.out and f"{other}: 0 clips in 1" in done.out
+    )
+    assert "00000: moved to damaged/" in typed("store", "repair", store).out
+    said = typed("labels", store, "--out", store.parent / "labels").complaint()
+    assert "give one of these folders, of which `valor store show` says the teachers" in said
+
+
 def test_repair_and_verify_again(store):
     assert typed("store", "repair", store).out == f"{store}: nothing to repair\n"
     (path,) = store.rglob("00001.safetensors")
