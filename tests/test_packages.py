@@ -93,6 +93,43 @@ def test_scores_from_python_and_every_help_need_numpy_and_pandas_alone(tmp_path)
     assert re.search(r"^valor harvest: needs the package \w+, which is not installed here;", done.stderr, re.MULTILINE)
 
 
+def test_whatever_is_asked_for_in_python_says_in_one_sentence_what_is_not_installed(tmp_path):
+    code = (
+        "import sys\n"
+        f"sys.modules.update(dict.fromkeys({NOT_THERE}))\n"
+        "import importlib.metadata, valor\n"
+        "held = importlib.metadata.version\n"
+        "def version(name):\n"
+        "    if name.startswith('torch') and sys.argv[1:]:\n"
+        "        raise importlib.metadata.PackageNotFoundError(name)\n"
+        "    return held(name)\n"
+        "importlib.metadata.version = version\n"
+        "import valor.doctor as doctor\n"
+        "def ask(what):\n"
+        "    try:\n        what()\n"
+        "    except ModuleNotFoundError as error:\n        print(error, '|', error.__suppress_context__)\n"
+        "for name in valor.__all__:\n    ask(lambda: getattr(valor, name))\n"
+        "ask(lambda: valor.train('valor', data='data', out='run'))\n"
+        "ask(lambda: valor.load('a/b'))\n"
+        "try:\n    import matplotlib\n"
+        "except ModuleNotFoundError as error:\n    print(doctor.absent_package(error))\n"
+        "print(doctor.absent_package(ModuleNotFoundError(name='valor.nothing')))\n"
+    )
+    for more, how in (
+        ((), "pip install torch"),
+        (("scores",), "install all of them (pip install -c constraints.txt -e .)"),
+    ):
+        words = [sys.executable, "-c", code, *more]
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+        *lines, drawing, ours = done.stdout.splitlines()
+        assert done.returncode == 0, done.stderr
+        said = [line.partition(" ")[0] for line in lines]
+        assert {"valor.Parser", "valor.parse", "valor.ClipSet", "valor.train", "valor.load"} == set(said), lines
+        assert f"valor.Parser needs the package torch, which is not installed here; {how} | True" in lines
+        assert drawing.endswith("the package matplotlib, which is not installed here; pip install matplotlib")
+        assert ours == "None"
+
+
 def test_nothing_is_imported_that_windows_lacks():
     """At the top of a module, that is: inside `try` and functions it may be."""
     lacking = re.compile(rf"^(import|from) ({'|'.join(sorted(NOT_ON_WINDOWS))})\b", re.MULTILINE)

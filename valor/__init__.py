@@ -84,7 +84,14 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401
     """The verbs and the values they take and return."""
     if name not in _LATER:
         raise AttributeError(f"module 'valor' has no attribute {name!r}")
-    return getattr(import_module(_LATER[name]), name)
+    try:
+        return getattr(import_module(_LATER[name]), name)
+    except ModuleNotFoundError as error:
+        from valor.doctor import absent_package
+
+        if (said := absent_package(error)) is None:
+            raise
+        raise ModuleNotFoundError(f"valor.{name} {said}", name=error.name) from None
 
 
 def __dir__() -> list[str]:

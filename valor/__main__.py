@@ -64,11 +64,10 @@ def _main(arguments: list[str] | None) -> int:
             say("\nvalor: interrupted; run the same command again to go on", file=sys.stderr)
             return 130
         except ModuleNotFoundError as error:
-            if error.name is None or error.name.partition(".")[0] == "valor":
-                raise
-            from valor.doctor import INSTALL
+            from valor.doctor import absent_package
 
-            said = f"needs the package {error.name}, which is not installed here; install all of them ({INSTALL})"
+            if (said := absent_package(error)) is None:
+                raise
             say(f"valor {cli.command}: {said}", file=sys.stderr)
             return WRONG_USE
         except _refusals() as error:

@@ -43,6 +43,27 @@ INSTALL = "pip install -c constraints.txt -e ."
 """What installs everything."""
 
 
+_CALLED = {"PIL": "pillow", "cv2": "scenedetect-headless", "open_clip": "open_clip_torch", "faiss": "faiss-cpu",
+           "scenedetect": "scenedetect-headless"}  # fmt: skip
+"""What pip calls packages that are imported by another name."""
+_ALONE = ("matplotlib", "safetensors")
+"""All that some commands need beside numpy and pandas."""
+
+
+def absent_package(error: ModuleNotFoundError) -> str | None:
+    """What to say of a package that is not installed, and how to install it; None of a module of ours.
+
+    Of an installation that lacks nothing else, and of packages that some commands need alone, it is that one.
+    """
+    name = (error.name or "valor").partition(".")[0]
+    if name == "valor":
+        return None
+    called = _CALLED.get(name, name)
+    alone = name in _ALONE or not [other for other in NEEDED if other != called and not _version(other)]
+    remedy = f"pip install {called}" if alone else f"install all of them ({INSTALL})"
+    return f"needs the package {name}, which is not installed here; {remedy}"
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing the doctor looked at."""

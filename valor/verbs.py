@@ -8,10 +8,11 @@ the same as a pandas DataFrame. `import valor` offers them lazily: nothing is lo
 stands beside the parser it makes, in `valor.video.parser`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +33,25 @@ if TYPE_CHECKING:
     from valor.viewer.server import RunningViewer
 
 Pathlike = Path | str
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _verb(function: Callable[P, R]) -> Callable[P, R]:
+    """A verb, which says in one sentence what is to be installed for it."""
+
+    @wraps(function)
+    def verb(*given: P.args, **named: P.kwargs) -> R:
+        try:
+            return function(*given, **named)
+        except ModuleNotFoundError as error:
+            from valor.doctor import absent_package
+
+            if (said := absent_package(error)) is None:
+                raise
+            raise ModuleNotFoundError(f"valor.{function.__name__} {said}", name=error.name) from None
+
+    return verb
 
 
 def _use(own_files: Sequence[Pathlike]) -> "list[OwnFile]":
@@ -42,6 +62,7 @@ def _use(own_files: Sequence[Pathlike]) -> "list[OwnFile]":
     return use_files(own_files)
 
 
+@_verb
 def harvest(
     manifest: Pathlike,
     *,
@@ -101,6 +122,7 @@ def harvest(
     return stage.harvest(*where, built, options=options, progress=progress, media=media)
 
 
+@_verb
 def labels(store: Pathlike, out: Pathlike, *, progress: bool = True, **options: Any) -> "LabelReport":  # noqa: ANN401
     """Turn the evidence of a store and the tags of its clips into pseudo labels.
 
@@ -123,6 +145,7 @@ def labels(store: Pathlike, out: Pathlike, *, progress: bool = True, **options: 
     return make_labels(place_of(store), Path(out), LabelOptions(**{**options, **paths}), progress=progress)
 
 
+@_verb
 def train(
     recipe: "str | Recipe",
     *,
@@ -174,6 +197,7 @@ def train(
     return Training(recipe=chosen, folder=folder, seeds=results)
 
 
+@_verb
 def predict(
     run: Pathlike,
     *,
@@ -213,6 +237,7 @@ def predict(
     return predict_run(Path(run), Path(data), named, store=place, device=device, dataset=known, classes=vocabulary)
 
 
+@_verb
 def score(
     predictions: "Predictions | Pathlike | np.ndarray",
     truth: "Pathlike | np.ndarray",
@@ -259,6 +284,7 @@ def score(
     return found
 
 
+@_verb
 def compare(
     system: "Scores | Predictions | Pathlike | np.ndarray | Sequence[Any]",
     baseline: "Scores | Predictions | Pathlike | np.ndarray | Sequence[Any]",
@@ -300,6 +326,7 @@ def compare(
     return compared(system, baseline, judge, names)
 
 
+@_verb
 def table(
     *runs: Pathlike,
     published: bool = False,
@@ -328,6 +355,7 @@ def table(
     return Table.of(compare(typed, known if published else None, baseline=baseline, mix=mix, known=known))
 
 
+@_verb
 def view(
     *sources: Pathlike,
     out: Pathlike | None = None,
@@ -364,6 +392,7 @@ def view(
     return Path(out)
 
 
+@_verb
 def load(repository: str, **options: Any) -> "Parser":  # noqa: ANN401
     """Load a parser that somebody shared on the Hugging Face hub.
 
@@ -384,6 +413,7 @@ def load(repository: str, **options: Any) -> "Parser":  # noqa: ANN401
     return Parser(checkpoint=PREFIX + repository.removeprefix(PREFIX), **options)
 
 
+@_verb
 def search(
     store: Pathlike,
     text: str | None = None,

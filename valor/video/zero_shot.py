@@ -184,6 +184,11 @@ def _refuse_other_roles(chosen: Mapping[str, str]) -> None:
     if strangers := sorted(set(chosen) - set(MODALITIES)):
         raise ValueError(f"teachers must be of {' and '.join(MODALITIES)}, got one of {', '.join(strangers)}")
     for role in MODALITIES:
+        if chosen[role] == NONE:
+            raise ValueError(
+                f"{role}={NONE} is for `valor harvest`: without training one teacher looks and another listens; name "
+                f"one for {role} too, such as demo-{role}, or leave it out for {DEFAULT_TEACHERS[role]}"
+            )
         if (found := role_of(chosen[role])) != role:
             raise ValueError(f"{role} must be a teacher of that kind, got {chosen[role]!r}, which is {found}")
 
