@@ -7,7 +7,7 @@ from valor.demo.options import DemoOptions
 from valor.experiments.options import AblateOptions
 
 from .command import DONE, FAILURES_LISTED, Commands, add_shared, changes_of, new_command
-from .options import Fields, Option, Parser
+from .options import Fields, Option, Parser, new_folder
 from .terminal import say
 
 ABLATION = Fields(
@@ -50,7 +50,9 @@ def add(commands: Commands) -> Parser:
         "valor ablate --data demo/data --rows own --with entropy.py --row 'entropy 0.2=methods.entropy.weight=0.2'",
     )
     command.add_argument("--data", type=Path, metavar="DIR", help="a demo's data/ or LLP's (a demo world in OUT/data)")
-    command.add_argument("--out", type=Path, default=Path("ablation"), metavar="DIR", help="runs and table (ablation)")
+    command.add_argument(
+        "--out", type=new_folder, default=Path("ablation"), metavar="DIR", help="runs and table (ablation)"
+    )
     ABLATION.add(command, "seeds", "groups", "own_rows", "jobs")
     usual = DemoOptions.clips
     command.add_argument("--clips", type=int, metavar="N", help=f"clips of a demo world that is made here ({usual})")

@@ -7,7 +7,7 @@ from valor.adapted.card import AdaptOptions
 from valor.data.datasets.dataset import dataset_of
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
-from .options import Fields, Parser
+from .options import Fields, Parser, new_folder
 from .terminal import brief, say
 
 ADAPT = Fields(
@@ -36,7 +36,7 @@ def add(commands: Commands) -> Parser:
     )
     command.add_argument("data", type=Path, metavar="DATA", help="data folder")
     command.add_argument("--videos", type=Path, required=True, metavar="DIR", help="folder of its clips")
-    command.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the adapters")
+    command.add_argument("--out", type=new_folder, required=True, metavar="RUN", help="folder of the adapters")
     command.add_argument(
         "--labels",
         type=Path,

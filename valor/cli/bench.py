@@ -10,7 +10,7 @@ from valor.experiments.bench.options import SIZES, WORLDS, BenchOptions
 from valor.experiments.bench.rows import ROWS, own_rows
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
-from .options import Fields, Option, Parser
+from .options import Fields, Option, Parser, new_folder
 from .terminal import say
 
 BENCH = Fields(
@@ -42,7 +42,9 @@ def add(commands: Commands) -> Parser:
         "valor bench --data data --workers 2\nvalor bench --data data --size llp --seeds 3 --workers 2 --out bench",
     )
     command.add_argument("--data", type=Path, metavar="DIR", help="LLP's tables, or with --world demo a demo's data/")
-    command.add_argument("--out", type=Path, default=Path("bench"), metavar="DIR", help="world, runs, table (bench)")
+    command.add_argument(
+        "--out", type=new_folder, default=Path("bench"), metavar="DIR", help="world, runs, table (bench)"
+    )
     BENCH.add(command)
     command.add_argument(
         "--fit",

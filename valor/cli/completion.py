@@ -11,7 +11,7 @@ SHELLS = ("bash", "zsh", "fish")
 _FOLDERS = ("DIR", "RUN", "STORE", "LABELS", "DATA")
 """What stands for a folder in the help; other paths are files."""
 
-_PATH_TYPES = ("local_path", "_local_text", "any_place", "media_place")
+_PATH_TYPES = ("local_path", "new_folder", "_local_text", "any_place", "media_place")
 """Names of what reads paths."""
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from valor.demo.options import WORLDS, DemoOptions
 
 from .command import DONE, Commands, new_command, score_text
-from .options import Fields, Option, Parser
+from .options import Fields, Option, Parser, new_folder
 from .terminal import say
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def add(commands: Commands) -> Parser:
         "mean average precision (docs/demo.md).",
         "valor demo --out demo",
     )
-    command.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="folder of the run (demo)")
+    command.add_argument("--out", type=new_folder, default=Path("demo"), metavar="DIR", help="folder of the run (demo)")
     DEMO.add(command)
     return command
 

@@ -1,12 +1,11 @@
 """`valor download`."""
 
 import argparse
-from pathlib import Path
 
 from valor.data.features.fetch_options import FetchOptions
 
 from .command import DONE, Commands, new_command
-from .options import Fields, Parser, typed_words
+from .options import Fields, Parser, new_folder, typed_words
 from .terminal import say
 
 FETCH = Fields(FetchOptions, offline="--offline", attempts="--attempts N", timeout="--timeout S")
@@ -29,7 +28,7 @@ def add(commands: Commands) -> Parser:
     command.add_argument(
         "what", choices=("annotations", "features", "labels", "checkpoints"), help="what to download"
     )  # fmt: skip
-    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="data folder")
+    command.add_argument("--out", type=new_folder, required=True, metavar="DIR", help="data folder")
     command.add_argument(
         "--url", metavar="BASE", help="a mirror in place of huggingface.co or raw.githubusercontent.com"
     )

@@ -16,7 +16,7 @@ from valor.video.formats.formats import FORMATS
 from valor.video.formats.timeline import CLOCKS
 
 from .command import DONE, Commands, add_shared, new_command
-from .options import Parser
+from .options import Parser, new_folder
 from .terminal import say
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def add(commands: Commands) -> Parser:
     )
     command.add_argument(
         "--out",
-        type=Path,
+        type=new_folder,
         metavar="DIR",
         help="where to (SOURCE; a checkpoint needs it said; of events EXPORTED.corrections)",
     )

@@ -2,7 +2,6 @@
 
 import argparse
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from valor.data.label_file import LABEL_FACTS, note_allowed
@@ -11,7 +10,7 @@ from valor.labelling.review import DISAGREEMENTS_FILE, FLIPS_FILE, NEAR_FILE, fl
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command, read_allowance
 from .of_table import add_table, clips_of_table, say_lacking
-from .options import Fields, Option, Parser, any_place, typed_words
+from .options import Fields, Option, Parser, any_place, new_folder, typed_words
 from .terminal import say
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ def add(commands: Commands) -> Parser:
         "valor labels store --out labels --compare store-float32",
     )
     command.add_argument("store", type=any_place, metavar="STORE", help="folder written by `valor harvest`")
-    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the labels")
+    command.add_argument("--out", type=new_folder, required=True, metavar="DIR", help="folder of the labels")
     LABELS.add(command, "thresholds")
     command.add_argument(
         "--soft", action="store_true", help="probabilities sigmoid((logit - threshold) / temperature) instead of labels"

@@ -194,6 +194,26 @@ def local_path(typed: str) -> Path:
     return Path(_local_text(typed))
 
 
+_OF_FILES = frozenset(
+    (".json", ".npz", ".csv", ".tsv", ".txt", ".md", ".tex", ".png", ".svg", ".pdf", ".html", ".safetensors", ".pt")
+)
+"""Endings of files that commands write."""
+
+
+def new_folder(typed: str) -> Path:
+    """A folder that is made.
+
+    Raises:
+        ArgumentTypeError: It is named as a file and is no folder yet, or is an address.
+    """
+    path = local_path(typed)
+    if path.suffix.lower() in _OF_FILES and not path.is_dir():
+        raise argparse.ArgumentTypeError(
+            f"{typed}: is written as a folder and named as a file; give a folder, such as {path.with_suffix('')}"
+        )
+    return path
+
+
 def any_place(typed: str) -> Place:
     """A path, or an address in an object store.
 

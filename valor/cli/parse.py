@@ -39,7 +39,7 @@ from valor.video.picture import write_picture
 from valor.video.summary import SUMMARY, found_nowhere, summary_text, write_summary
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command, unswept
-from .options import Fields, Option, Parser, by_role, typed_words
+from .options import Fields, Option, Parser, by_role, new_folder, typed_words
 from .scored import RULE, add_thresholds
 from .terminal import say
 
@@ -157,7 +157,7 @@ def _add_outputs(command: Parser) -> None:
     command.add_argument("--html", type=Path, metavar="FILE", help="a page that plays it, see `valor view`")
     for name, kept in FORMATS.items():
         command.add_argument(f"--{name}", type=Path, metavar="FILE", help=kept.what)
-    command.add_argument("--out", type=Path, metavar="DIR", help="folder of the results (parses)")
+    command.add_argument("--out", type=new_folder, metavar="DIR", help="folder of the results (parses)")
     OUTPUTS.add(command)
     STYLE.add(command)
 

@@ -10,7 +10,7 @@ from valor.pretraining.options import PretrainOptions
 from valor.training.recipes import find_recipe
 
 from .command import DONE, FAILURES_LISTED, Commands, add_shared, new_command
-from .options import Fields, Parser, any_place
+from .options import Fields, Parser, any_place, new_folder
 from .terminal import brief, say
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def add(commands: Commands) -> Parser:
     command.add_argument(
         "--pool", type=Path, metavar="DIR", help="where decoded media are kept, for several runs (RUN/pool)"
     )
-    command.add_argument("--out", type=Path, required=True, metavar="RUN", help="run folder")
+    command.add_argument("--out", type=new_folder, required=True, metavar="RUN", help="run folder")
     add_shared(command, "changes")
     PRETRAIN.add(command)
     return command

@@ -8,7 +8,7 @@ from valor.parsers.pretraining.registry import OBJECTIVES
 from valor.training.recipes import find_recipe, for_classes
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
-from .options import Fields, Option, Parser, any_place
+from .options import Fields, Option, Parser, any_place, new_folder
 from .terminal import say
 
 BENCH = Fields(
@@ -55,7 +55,7 @@ def add(commands: Commands) -> Parser:
         "--recipe", default="demo", metavar="RECIPE", help="what every arm changes something of (demo)"
     )
     command.add_argument(
-        "--out", type=Path, default=Path("pretraining"), metavar="DIR", help="runs and table (pretraining)"
+        "--out", type=new_folder, default=Path("pretraining"), metavar="DIR", help="runs and table (pretraining)"
     )
     BENCH.add(command)
     return command

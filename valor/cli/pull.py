@@ -1,10 +1,9 @@
 """`valor pull`."""
 
 import argparse
-from pathlib import Path
 
 from .command import DONE, Commands, new_command
-from .options import Parser
+from .options import Parser, new_folder
 from .terminal import say
 
 
@@ -22,7 +21,7 @@ def add(commands: Commands) -> Parser:
         "repository", metavar="OWNER/NAME", help="repository of the hub; @REVISION for another than the newest"
     )
     command.add_argument(
-        "--out", type=Path, metavar="DIR", help="folder to copy the files to; it must not be there yet"
+        "--out", type=new_folder, metavar="DIR", help="folder to copy the files to; it must not be there yet"
     )
     return command
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from .command import DONE, Commands, new_command
-from .options import Parser
+from .options import Parser, new_folder
 from .terminal import say
 
 
@@ -25,7 +25,9 @@ def add(commands: Commands) -> Parser:
         "--licence", metavar="NAME", help="of what is shared, such as mit; the card says when there is none"
     )
     command.add_argument("--private", action="store_true", help="a repository that is made is for its owner alone")
-    command.add_argument("--out", type=Path, metavar="DIR", help="write card and valor.json there, and push nothing")
+    command.add_argument(
+        "--out", type=new_folder, metavar="DIR", help="write card and valor.json there, and push nothing"
+    )
     return command
 
 

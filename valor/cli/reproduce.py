@@ -11,7 +11,7 @@ from valor.training.options import TrainOptions
 from valor.training.recipes import find_recipe, for_classes, override
 
 from .command import DONE, Commands, add_shared, changes_of, new_command
-from .options import Fields, Option, Parser
+from .options import Fields, Option, Parser, new_folder
 from .terminal import say
 
 TRAIN = Fields(TrainOptions, seeds=Option("--seeds N", {"default": 5}))
@@ -43,7 +43,9 @@ def add(commands: Commands) -> Parser:
     command.add_argument("row", choices=ROWS, help="the published row")
     command.add_argument("--list", action=_ListRows, nargs=0, help="the rows of LLP with what each needs, and end")
     command.add_argument("--data", type=Path, required=True, metavar="DIR", help="annotations, features and labels")
-    command.add_argument("--out", type=Path, metavar="DIR", help="runs and result (runs/ROW, or runs/SIMULATED-ROW)")
+    command.add_argument(
+        "--out", type=new_folder, metavar="DIR", help="runs and result (runs/ROW, or runs/SIMULATED-ROW)"
+    )
     TRAIN.add(command, "seeds")
     command.add_argument("--download", action="store_true", help="fetch what can be fetched of what is missing")
     command.add_argument(

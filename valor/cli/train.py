@@ -15,7 +15,7 @@ from valor.training.recipes import RECIPES, Recipe, find_recipe, for_classes, ov
 from valor.training.run_folder import HALF_SCORES, TUNED_SCORES
 
 from .command import DONE, Commands, add_shared, changes_of, new_command, score_text
-from .options import Fields, Option, Parser, any_place
+from .options import Fields, Option, Parser, any_place, new_folder
 from .recipe_options import recipe_text
 from .terminal import say
 
@@ -65,7 +65,7 @@ def add(commands: Commands) -> Parser:
     command.add_argument("recipe", metavar="RECIPE", help="name of a recipe (see above), a recipe.json or a run folder")
     data = command.add_argument("--data", type=Path, required=True, metavar="DIR", help="annotations and features")
     TRAIN.add(command, "labels", "annotations", "store")
-    command.add_argument("--out", type=Path, metavar="RUN", help="run folder (runs/RECIPE)")
+    command.add_argument("--out", type=new_folder, metavar="RUN", help="run folder (runs/RECIPE)")
     TRAIN.add(command, "begin_with", "seeds", "test")
     command.add_argument(
         "--label-share",

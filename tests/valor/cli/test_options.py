@@ -350,7 +350,7 @@ def test_every_option_takes_plain_numbers_alone(typed):
             kind(typed)
 
 
-LOCAL, ELSEWHERE = ("local_path", "_local_text"), ("any_place", "media_place")
+LOCAL, ELSEWHERE = ("local_path", "new_folder", "_local_text"), ("any_place", "media_place")
 
 
 def _paths(of=LOCAL):
@@ -462,3 +462,22 @@ def test_an_object_store_without_its_library_is_refused_before_anything_is_loade
 def test_a_mirror_and_a_local_folder_of_such_a_name_are_taken():
     cli = build_argument_parser("download").parse_args(["download", "labels", "--out", "./s3:/x", "--url", "http://a"])
     assert (cli.url, str(cli.out)) == ("http://a", "s3:/x")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "parse film.mp4 --run R --out {}",
+        "labels store --out {}",
+        "train valor --data data --out {}",
+        "pull a/b --out {}",
+    ],
+)
+def test_a_folder_that_is_named_as_a_file_is_refused(tmp_path, line):
+    name = tmp_path / "result.json"
+    words = line.format(name).split()
+    done = typed(*words)
+    said = f"--out: {name}: is written as a folder and named as a file; give a folder, such as {tmp_path / 'result'}"
+    assert done.code == 2 and said in done.err
+    name.mkdir()  # one that is there may be called as it likes
+    assert "named as a file" not in typed(*words).err
