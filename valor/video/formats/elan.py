@@ -126,6 +126,8 @@ def read_elan(path: Path, rate_of: RateOf) -> list[ReadMedia]:
         raise ValueError(f"{path}: expected an ELAN document (.eaf), got XML that cannot be read ({error})") from error
     if root.tag != "ANNOTATION_DOCUMENT":
         raise ValueError(f"{path}: expected an ELAN document (.eaf), got a <{root.tag:.80}>")
+    if root.find("TIME_ORDER") is None:
+        raise ValueError(f"{path}: expected an ELAN document (.eaf), got one without a TIME_ORDER; was it cut?")
     media, slots = root.find("HEADER/MEDIA_DESCRIPTOR"), _slots_of(root, path)
     begin = 0.0 if media is None else _begin_of(media, path)
     events, others = [], []

@@ -224,6 +224,13 @@ def read_audacity(path: Path, rate_of: RateOf) -> list[ReadMedia]:
     return [ReadMedia(name="", events=tuple(events), others=tuple(others))]
 
 
+_RTTM_TYPES = (
+    *("SPEAKER", "SEGMENT", "NOSCORE", "NO_RT_METADATA", "LEXEME", "NON-LEX", "NON-SPEECH", "FILLER"),
+    *("EDIT", "IP", "SU", "CB", "A/P", "SPKR-INFO"),
+)
+"""What lines of RTTM begin with (NIST RT-09, appendix A)."""
+
+
 def read_rttm(path: Path, rate_of: RateOf) -> list[ReadMedia]:
     """Audible events of RTTM: its lines SPEAKER, with the class in place of the speaker; others are passed over.
 
@@ -233,6 +240,8 @@ def read_rttm(path: Path, rate_of: RateOf) -> list[ReadMedia]:
     found: list[tuple[str, ReadEvent | None]] = []
     for line, text in enumerate(text_of(path).splitlines(), start=1):
         cells, where = text.split(), f"{path}:{line}"
+        if cells and cells[0] not in _RTTM_TYPES and not cells[0].startswith(";"):
+            raise ValueError(f"{where}: expected a line of RTTM, which begins as SPEAKER does, got {text!r:.200}")
         if not cells or cells[0] != "SPEAKER":
             continue
         if len(cells) < 8:

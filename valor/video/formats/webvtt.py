@@ -102,6 +102,9 @@ def read_webvtt(path: Path, rate_of: RateOf) -> list[ReadMedia]:
     lines = text_of(path).splitlines()
     if not lines or not re.match(r"WEBVTT(\s|$)", lines[0]):
         raise ValueError(f"{path}: expected WebVTT, whose first line is WEBVTT, got {(lines or [''])[0]!r:.80}")
+    head = lines[: lines.index("") if "" in lines else None]
+    if moved := next((line for line in head if line.startswith("X-TIMESTAMP-MAP")), None):
+        raise ValueError(f"{path}: expected times of the media, got those of a stream ({moved:.80}); save it as a file")
     return _chapters_of(path, lines, _TIME, unescape)
 
 
