@@ -182,6 +182,8 @@ def check_marks(predicted: BoolArray, truth: BoolArray, valid: BoolArray | None 
     remedy = "turn probabilities into decisions with valor.eval.decide.decide"
     if predicted.dtype == np.bool_ != truth.dtype:
         remedy = "the truth must be True and False, or numbers that are all 0 or 1"
+    elif kinds:
+        remedy = "transpose, or take the clips and classes that both have"
     if not kinds or predicted.ndim != 4 or predicted.shape != truth.shape or predicted.shape[1] < 1:
         raise ValueError(
             "predicted and truth must be bool [clips, segments, modalities, classes] of one shape, at least one "

@@ -67,7 +67,7 @@ class Interval:
         return f"{self.value:{sign}.{decimals}f} [{self.low:{ends}.{decimals}f}, {self.high:{ends}.{decimals}f}]"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Intervals:
     """All ten figures, or their differences, with intervals: float64 [2 levels, 5 figures], axes LEVELS and FIGURES."""
 
@@ -85,6 +85,14 @@ class Intervals:
     """How many clips they were drawn from."""
     p_value: Float64Array | None = None
     """For differences, the two-sided p-values."""
+
+    def __repr__(self) -> str:
+        """Two figures of each level with their intervals, and what these are over."""
+        said = [
+            f"{level} Type@AV {self.of(level, 'type_av').text()}, Event@AV {self.of(level, 'event_av').text()}"
+            for level in LEVELS
+        ]
+        return f"{100 * self.confidence:g} % intervals over {self.clips:,} clips: {'; '.join(said)}"
 
     def of(self, level: str, figure: str) -> Interval:
         """Pick one figure.

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .decide import check_probs
-from .events import BoolArray, Float64Array, as_array
+from .decide import PostProcessing, check_probs, decide, named_rule, rule_text
+from .events import BoolArray, Float64Array, FloatArray, as_array, as_marks
 from .scores import LEVELS, PER_CLIP, Scores, score
 
 _ONE_AT_A_TIME = RLock()
@@ -37,19 +37,25 @@ class RunningScores:
         (100.0, 6)
     """
 
-    def __init__(self, *, min_iou: float = 0.5, threshold: float | None = None) -> None:
+    def __init__(
+        self, *, min_iou: float = 0.5, threshold: float | None = None, rule: PostProcessing | str | None = None
+    ) -> None:
         """Begin without a clip.
 
         Args:
             min_iou: As in `score`.
-            threshold: Probabilities of segments from here on count as marks; there is no gate. None takes marks alone.
+            threshold: Probabilities of segments from here on count as marks; there is no gate.
+            rule: How probabilities become decisions, or the name of a preset or of a gate, as of `valor.score`. Without
+                both, probabilities need those of a gate beside them and are decided at 0.5.
 
         Raises:
-            ValueError: The threshold is outside 0..1.
+            ValueError: The threshold is outside 0..1, there is no such rule, or both are given.
         """
         if threshold is not None and not 0 <= threshold <= 1:
             raise ValueError(f"threshold must be in 0..1, got {threshold}; of logits take the sigmoid first")
-        self.min_iou, self.threshold = min_iou, threshold
+        if threshold is not None and rule is not None:
+            raise ValueError("threshold marks without a gate, and rule says all; give one of the two")
+        self.min_iou, self.threshold, self.rule = min_iou, threshold, named_rule(rule)
         self._blocks: list[Float64Array] = []
         self._named: dict[str, Float64Array] = {}
 
@@ -60,24 +66,25 @@ class RunningScores:
         *,
         valid: BoolArray | None = None,
         clip_ids: Sequence[str] | None = None,
+        clip_probs: FloatArray | None = None,
+        modality_probs: FloatArray | None = None,
     ) -> None:
         """Score some clips and keep their values.
 
         Args:
-            predicted: bool [B, T, M=2, C], an array or a tensor; numbers that are all 0 or 1 count as marks. With a
-                threshold also float, probabilities.
+            predicted: [B, T, M=2, C], an array or a tensor: bool are marks, and so are numbers that are all 0 or 1
+                where no gate is beside them; other float are probabilities.
             truth: bool [B, T, M=2, C], the annotated segments, likewise 0 and 1.
             valid: bool [B, T], True where a segment exists; None for clips of one length.
             clip_ids: B names; given for all batches or for none.
+            clip_probs: float [B, C] beside probabilities, what the gate clip reads.
+            modality_probs: float [B, M, C] beside probabilities, what the gate modality reads.
 
         Raises:
             ValueError: The arrays do not belong together, names come for some batches alone, or a clip came before with
                 other values. Nothing is kept then.
         """
-        ours = as_array(predicted)
-        if self.threshold is not None and ours.dtype.kind == "f":
-            check_probs("predicted", ours, ("clips", "segments", "modalities", "classes"))
-            ours = ours >= self.threshold
+        ours = self._marks(as_array(predicted), {"clip": clip_probs, "modality": modality_probs})
         values = score(ours, truth, valid=valid, min_iou=self.min_iou).per_clip
         if clip_ids is not None and (isinstance(clip_ids, str) or len(clip_ids) != len(ours)):
             raise ValueError(f"clip_ids must name the {len(ours)} clips of the batch, got {len(clip_ids)} names")
@@ -87,6 +94,31 @@ class RunningScores:
                 self._blocks.append(values)
             else:
                 self._add(dict_of(clip_ids, values))
+
+    def _marks(self, given: np.ndarray[Any, Any], gates: dict[str, FloatArray | None]) -> np.ndarray[Any, Any]:
+        """What is marked: of probabilities by the threshold, by the rule, or at 0.5 by the gate that is beside them."""
+        beside = [gate for gate, probs in gates.items() if probs is not None]
+        if self.threshold is not None and beside:
+            raise ValueError(
+                f"threshold marks without a gate, got {beside[0]}_probs; give RunningScores a rule instead"
+            )
+        if beside and given.dtype.kind != "f":
+            raise ValueError(f"{beside[0]}_probs: beside probabilities of segments alone, got {given.dtype}")
+        if given.dtype.kind != "f" or not beside and as_marks(given).dtype == np.bool_:
+            return as_marks(given)
+        rule = self.rule
+        if self.threshold is not None:
+            rule = PostProcessing(segment_threshold=self.threshold, gate="none")
+        elif rule is None and beside:
+            rule = PostProcessing(gate=beside[0])
+        if rule is None:
+            raise ValueError(
+                "predicted are probabilities, and nothing says how they become marks: give update clip_probs for the "
+                "gate of the published rule, or RunningScores threshold=0.5 for none"
+            )
+        check_probs("predicted", given, ("clips", "segments", "modalities", "classes"))
+        probs = {f"{gate}_probs": probs for gate, probs in gates.items()}
+        return decide(given, **probs, options=rule)
 
     def merge(self, *others: "RunningScores | dict[str, Any]") -> None:
         """Take in what others have gathered, in the order in which they are given.
@@ -135,8 +167,7 @@ class RunningScores:
         """What `merge` takes: plain arrays, to be sent from one process to another (`all_gather_object`, a pipe)."""
         with _ONE_AT_A_TIME:
             values = self._values if len(self) else np.empty((0, len(LEVELS), len(PER_CLIP)))
-            rule = {"min_iou": self.min_iou, "threshold": self.threshold}
-            return {**rule, "clip_ids": list(self._named) or None, "per_clip": values}
+            return {**self._how, "clip_ids": list(self._named) or None, "per_clip": values}
 
     def __len__(self) -> int:
         """How many clips there are."""
@@ -145,18 +176,23 @@ class RunningScores:
     def __repr__(self) -> str:
         """How far it is."""
         said = f"RunningScores of {len(self):,} clips" + f", min_iou {self.min_iou:g}" * (self.min_iou != 0.5)
+        said += "" if self.rule is None else f", {rule_text(self.rule.to_dict())}"
         return said if self.threshold is None else f"{said}, threshold {self.threshold:g}"
+
+    @property
+    def _how(self) -> dict[str, Any]:
+        """How events are counted and segments marked, which all that is merged must share."""
+        rule = None if self.rule is None else self.rule.to_dict()
+        return {"min_iou": self.min_iou, "threshold": self.threshold, "rule": rule}
 
     def _with(self, states: Sequence[dict[str, Any]]) -> "RunningScores":
         """What this has gathered and what others have, as another one."""
-        whole = RunningScores(min_iou=self.min_iou, threshold=self.threshold)
+        whole = RunningScores(min_iou=self.min_iou, threshold=self.threshold, rule=self.rule)
         whole._blocks, whole._named = list(self._blocks), dict(self._named)
         for state in states:
-            for name in ("min_iou", "threshold"):
-                if state.get(name) != getattr(self, name):
-                    raise ValueError(
-                        f"{name} must be {getattr(self, name)} as here, got {state.get(name)}; gather them apart"
-                    )
+            for name, here in self._how.items():
+                if state.get(name) != here:
+                    raise ValueError(f"{name} must be {here} as here, got {state.get(name)}; gather them apart")
             values = np.asarray(state["per_clip"], np.float64)
             if values.shape[1:] != (len(LEVELS), len(PER_CLIP)):
                 raise ValueError(

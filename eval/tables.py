@@ -10,12 +10,14 @@ deviation over the seeds (the sample deviation, with n - 1), and `seeds` says ov
 import csv
 import io
 import re
+import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from math import isnan
 from statistics import fmean, stdev
 
+import numpy as np
 import pandas as pd
 
 from .scores import FIGURES, LEVELS, TenScores
@@ -104,13 +106,13 @@ class Sheet:
             lines.append([(f"**{text}**" if cell.bold else text) + after for cell, text, after in escaped])
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
-    def to_latex(self, spans: Mapping[str, int] | None = None, *, narrower: str = "", note: str = "") -> str:
+    def to_latex(self, spans: Mapping[str, int] | None = None, *, narrower: str = "", notes: Iterable[str] = ()) -> str:
         r"""Write it as a LaTeX tabular below comments: that it needs booktabs and, of many columns, how it gets to fit.
 
         Args:
             spans: Titles above those of the columns, with the number of columns each stands over, from the second on.
             narrower: How to get fewer columns, where there is a way.
-            note: A line below the table, for what its marks mean.
+            notes: Below the table, for what its marks mean, in lines about as long as it is wide.
 
         Returns:
             Lines without a line break at the end.
@@ -140,7 +142,13 @@ class Sheet:
                 for cell, text in zip(_cells(row), written, strict=True)
             ]
             lines.append(" & ".join(bold) + r" \\")
-        below = [rf"\multicolumn{{{len(self.columns)}}}{{l}}{{\footnotesize {latex_escaped(note)}}} \\"] * bool(note)
+        cells = [[cell.text + cell.after for cell in _cells(row)] for row in (self.columns, *self.rows)]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        room = min(max(60, sum(widths) + 2 * len(widths)), 120)  # letters of a line, as many as the table is wide
+        said = [line for note in notes for line in textwrap.wrap(note, room)]
+        below = [
+            rf"\multicolumn{{{len(self.columns)}}}{{l}}{{\footnotesize {latex_escaped(line)}}} \\" for line in said
+        ]
         return "\n".join([*lines, r"\bottomrule", *below, r"\end{tabular}"])
 
     def _titles_above(self, number: int) -> list[str]:
@@ -286,41 +294,56 @@ def to_text(table: pd.DataFrame, *, anchors: Sequence[str] = (), decimals: int =
     return "\n\n".join(blocks)
 
 
-def to_markdown(table: pd.DataFrame, *, anchors: Sequence[str] = (), decimals: int = 1) -> str:
+def to_markdown(
+    table: pd.DataFrame, *, anchors: Sequence[str] = (), decimals: int = 1, clear: Sequence[bool] | None = None
+) -> str:
     """Write a table in Markdown, all ten figures in one line, the best system of each in bold.
 
     Args:
         table: a frame of `score_table`.
         anchors: names of the rows to set apart at the foot; they are italic and never the best.
         decimals: digits after the point.
+        clear: of each of the ten figures, whether its best is to be bold; None for all.
 
     Returns:
         Lines without a line break at the end.
     """
     titles = [f"{level} {title}" for level in LEVELS for title in FIGURE_TITLES.values()]
     rows: list[list[Cell | str]] = [
-        [f"*{line.name}*" if line.is_anchor else line.name, *line.bold] for line in _lines(table, anchors, decimals)
+        [f"*{line.name}*" if line.is_anchor else line.name, *line.bold]
+        for line in _lines(table, anchors, decimals, clear)
     ]
     return Sheet(columns=["system", *titles], rows=rows).to_markdown()
 
 
-def to_latex(table: pd.DataFrame, *, anchors: Sequence[str] = (), decimals: int = 1) -> str:
+def to_latex(
+    table: pd.DataFrame,
+    *,
+    anchors: Sequence[str] = (),
+    decimals: int = 1,
+    clear: Sequence[bool] | None = None,
+    notes: Iterable[str] = (),
+) -> str:
     r"""Write a table as a LaTeX tabular of booktabs, the best system of each figure in bold.
 
     Args:
         table: a frame of `score_table`.
         anchors: names of the rows to set apart at the foot, below a rule.
         decimals: digits after the point.
+        clear: of each of the ten figures, whether its best is to be bold; None for all.
+        notes: below the table.
 
     Returns:
         Lines without a line break at the end.
     """
-    return score_sheet(table, anchors=anchors, decimals=decimals).to_latex(LEVEL_SPANS)
+    return score_sheet(table, anchors=anchors, decimals=decimals, clear=clear).to_latex(LEVEL_SPANS, notes=notes)
 
 
-def score_sheet(table: pd.DataFrame, *, anchors: Sequence[str] = (), decimals: int = 1) -> Sheet:
+def score_sheet(
+    table: pd.DataFrame, *, anchors: Sequence[str] = (), decimals: int = 1, clear: Sequence[bool] | None = None
+) -> Sheet:
     """All ten figures of a system in one row, the best of each in bold and the anchors at the foot; see `to_latex`."""
-    lines = _lines(table, anchors, decimals)
+    lines = _lines(table, anchors, decimals, clear)
     return Sheet(
         columns=["System", *[*FIGURE_TITLES.values()] * len(LEVELS)],
         rows=[[line.name, *line.bold] for line in lines],
@@ -354,7 +377,9 @@ def _anchor_gap(lines: Sequence[_Line]) -> dict[int, list[str]]:
     return {number: [RULE] for number, line in enumerate(lines) if line.is_anchor and not lines[number - 1].is_anchor}
 
 
-def _lines(table: pd.DataFrame, anchors: Sequence[str], decimals: int) -> list[_Line]:
+def _lines(
+    table: pd.DataFrame, anchors: Sequence[str], decimals: int, clear: Sequence[bool] | None = None
+) -> list[_Line]:
     """Turn a frame into text, systems first and anchors last, each in the order given."""
     names = [str(name) for name in table.index.get_level_values("system")]
     seeds = [int(count) for count in table.index.get_level_values("seeds")]
@@ -372,7 +397,7 @@ def _lines(table: pd.DataFrame, anchors: Sequence[str], decimals: int) -> list[_
         cells = [f"{mean:.{decimals}f}" + ("" if isnan(sd) else f" ± {sd:.{decimals}f}") for mean, sd in pairs]
         best = [False] * len(cells)
         if highest is not None and not is_anchor:
-            best = (means[row].round(decimals) == highest).tolist()
+            best = ((means[row].round(decimals) == highest) & (True if clear is None else np.array(clear))).tolist()
         name = names[row] if seeds[row] == 1 else f"{names[row]} ({seeds[row]} seeds)"
         lines.append(_Line(name, cells, best, is_anchor))
     return lines

@@ -74,13 +74,12 @@ def _main(arguments: list[str] | None) -> int:
             if isinstance(error, BrokenPipeError) and drop_unread_streams():
                 return DONE
             _trace_own(error)
-            say(brief(f"valor {cli.command}: {typed_words(_words_of(error), cli.flags)}"), file=sys.stderr)
+            said = _placed(error) or typed_words(_words_of(error), cli.flags)
+            say(brief(f"valor {cli.command}: {said}"), file=sys.stderr)
             return WRONG_USE
         except Exception as error:
-            from valor.data.own_files import in_own_file
-
             fault = machine_fault(error)
-            placed = told_fault(fault) if fault else memory_fault(error) or in_own_file(error)
+            placed = told_fault(fault) if fault else memory_fault(error) or _placed(error)
             if placed is None:
                 raise
             _trace_own(error)
@@ -107,6 +106,14 @@ def _printed(cli: argparse.Namespace, code: int) -> int:
 def _words_of(error: Exception) -> str:
     """What an error says; of one of the system a sentence."""
     return told_fault(error) if isinstance(error, OSError) else str(error)
+
+
+def _placed(error: Exception) -> str | None:
+    """What an error that came out of a file of one's own is called, and how its way is seen; None of any other."""
+    from valor.data.own_files import in_own_file
+
+    said = in_own_file(error)
+    return said and f"{said} (-v shows the whole way there)"
 
 
 def _trace_own(error: Exception) -> None:

@@ -276,11 +276,11 @@ def score(
     """
     _use(own_files)
     from valor.eval.decide import named_rule
-    from valor.scoring.given import TruthOptions, judge_of, note_open_gate
+    from valor.scoring.given import TruthOptions, called, judge_of, note_open_gate
 
     judge = judge_of(truth, split, named_rule(rule), TruthOptions(**options))
     found = judge.scores(predictions, clip_probs=clip_probs, modality_probs=modality_probs)
-    note_open_gate("these predictions", [found])
+    note_open_gate(called(predictions), [found])
     return found
 
 

@@ -71,6 +71,10 @@ def agreement_figure(
     axes.set_ylabel(foretold, fontsize=7.5, color=colours.ink)
     axes.grid(color=colours.shade, linewidth=0.6)
     handles = [Line2D([], [], marker="o", linestyle="none", color=colour_of[g], label=g) for g in groups if g]
+    if any(dot.interval and not dot.interval[0] <= dot.known <= dot.interval[1] for dot in dots):
+        missed = Line2D([], [], marker="o", linestyle="none", color=colours.ink, label="interval misses the diagonal")
+        missed.set_markerfacecolor(colours.paper)
+        handles.append(missed)
     add_legend(figure, list(handles), title, colours)
     settle(figure)
     _name(axes, dots, style)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 BAR = 0.105
 """Inches of height of one bar of a class."""
 
+LABEL_BAR = 0.13
+"""The same of a set of labels, beside which its number stands."""
+
 CLASS_GAP = 0.09
 """Inches between classes."""
 
@@ -52,10 +55,10 @@ class LabelFigures:
 
 
 LABEL_GROUPS = (
-    *(f"{measure}\n{modality}" for modality in MODALITY_TITLES for measure in ("precision", "recall", "F by clip")),
-    "Type@AV\nboth",
+    *(f"{measure}, {modality}" for modality in MODALITY_TITLES for measure in ("precision", "recall", "F by clip")),
+    "Type@AV",
 )
-"""Titles of the groups of bars of pseudo labels, from left to right."""
+"""Titles of the groups of bars of pseudo labels, from top to bottom."""
 
 
 def label_bars_figure(
@@ -66,7 +69,7 @@ def label_bars_figure(
     Args:
         labels: sets of labels in the order of the bars.
         title: a line above the figure.
-        style: width, theme and colours.
+        style: width, theme and colours; the height follows from the number of sets.
 
     Raises:
         ValueError: There are no labels.
@@ -74,30 +77,28 @@ def label_bars_figure(
     if not labels:
         raise ValueError("bars need at least one set of labels, got none")
     colours, fills = style.colours, style.fills([entry.name for entry in labels])
-    figure, (axes,) = stacked_axes([max(1.65, 0.34 * style.width - 0.75)], style)
-    thickness = 0.8 / len(labels)
-    rotation = 0 if style.width * thickness / len(LABEL_GROUPS) > 0.3 else 90  # inches a number needs to lie flat
-    for position, entry in enumerate(labels):
-        places = np.arange(len(LABEL_GROUPS)) + (position - (len(labels) - 1) / 2) * thickness
-        axes.bar(places, entry.bars, 0.92 * thickness, color=fills[entry.name])
+    pitch = max(LABEL_BAR * len(labels), NAME) + CLASS_GAP
+    figure, (axes,) = stacked_axes([pitch * len(LABEL_GROUPS) + 0.15], style)
+    bar = LABEL_BAR / pitch
+    for lane, entry in enumerate(labels):
+        places = np.arange(len(LABEL_GROUPS)) + (lane - (len(labels) - 1) / 2) * bar
+        axes.barh(places, entry.bars, 0.86 * bar, color=fills[entry.name])
         for place, value in zip(places, entry.bars, strict=True):
             axes.annotate(
                 f"{value:.1f}",
-                (place, value),
-                xytext=(0, 2),
+                (value, place),
+                xytext=(2, 0),
                 textcoords="offset points",
-                ha="center",
-                va="bottom",
-                rotation=rotation,
+                va="center_baseline",
                 fontsize=6.5,
                 color=colours.ink,
             )
-    axes.set_xticks(range(len(LABEL_GROUPS)), LABEL_GROUPS, fontsize=7.5, color=colours.ink)
-    axes.set_xlim(-0.5, len(LABEL_GROUPS) - 0.5)
-    axes.set_ylim(0, 105)
-    axes.set_yticks(range(0, 101, 20))
-    axes.set_ylabel("against the truth (%), F: mean over clips", fontsize=8, color=colours.ink)
-    axes.grid(axis="y", color=colours.shade, linewidth=0.6)
+    axes.set_yticks(range(len(LABEL_GROUPS)), LABEL_GROUPS, fontsize=7.5, color=colours.ink)
+    axes.set_ylim(len(LABEL_GROUPS) - 0.5, -0.5)
+    axes.set_xlim(0, 100 + 30 / style.width)  # room for the number of a whole bar
+    axes.set_xticks(range(0, 101, 20))
+    axes.set_xlabel("against the truth (%); F: mean over clips", fontsize=7.5, color=colours.quiet, labelpad=2)
+    axes.grid(axis="x", color=colours.shade, linewidth=0.6)
     add_legend(figure, swatches(fills), title, colours)
     settle(figure)
     return figure

@@ -12,8 +12,8 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil
-from statistics import fmean
 from typing import TYPE_CHECKING
 
 from ..xml_text import xml_text
@@ -225,8 +225,10 @@ def swatches(fills: dict[str, str]) -> "list[Artist]":
 
 def add_legend(figure: "Figure", handles: "Sequence[Artist]", title: str | None, colours: Theme) -> None:
     """Put title and legend above the axes, the legend in as few lines as the figure is wide enough for."""
-    inches = fmean(0.5 + 0.065 * len(str(handle.get_label())) for handle in handles)
-    columns = max(1, min(int(figure.get_figwidth() / inches), len(handles)))
+    inches = [0.5 + 0.065 * len(str(handle.get_label())) for handle in handles]
+    columns = len(handles)
+    while columns > 1 and _legend_width(inches, columns) > figure.get_figwidth():
+        columns -= 1
     title = title and textwrap.fill(title, int(figure.get_figwidth() / 0.085))
     lines = ceil(len(handles) / columns) + (title.count("\n") + 1 if title else 0)
     figure.set_figheight(figure.get_figheight() + LINE * (lines - 2))  # which has room for two
@@ -244,6 +246,13 @@ def add_legend(figure: "Figure", handles: "Sequence[Artist]", title: str | None,
         columnspacing=1.4,
         borderaxespad=0.1,
     ).get_title().set_color(colours.ink)
+
+
+def _legend_width(inches: Sequence[float], columns: int) -> float:
+    """How wide a legend of entries of these widths is, which fill one column after the other."""
+    rows, longer = divmod(len(inches), columns)
+    starts = [n * rows + min(n, longer) for n in range(columns + 1)]
+    return sum(max(inches[start:stop]) for start, stop in pairwise(starts))
 
 
 def write_beside(

@@ -7,6 +7,7 @@ from threading import Thread
 import numpy as np
 import pytest
 
+from valor.eval.decide import PostProcessing, decide, named_rule
 from valor.eval.running import RunningScores
 from valor.eval.scores import score
 
@@ -14,6 +15,7 @@ RNG = np.random.default_rng(7)
 TRUTH = RNG.random((41, 10, 2, 5)) < 0.3
 PREDICTED = TRUTH ^ (RNG.random(TRUTH.shape) < 0.15)
 CLIPS = [f"clip{number}" for number in range(len(TRUTH))]
+GATE = np.ones((41, 5))
 BATCHES = [range(0, 7), range(7, 8), range(8, 30), range(30, 41)]
 
 
@@ -42,7 +44,7 @@ def test_floats_of_zero_and_one_are_marks_and_others_need_a_threshold():
     running.update(PREDICTED.astype(np.float32), TRUTH.astype(float))
     assert same(running.compute(), whole)
     probs = np.where(PREDICTED, 0.4, 0.39)
-    with pytest.raises(ValueError, match="decide"):
+    with pytest.raises(ValueError, match=r"give update clip_probs .*, or RunningScores threshold=0\.5"):
         running.update(probs, TRUTH)
     running = RunningScores(threshold=0.4)
     running.update(probs[:20], TRUTH[:20])
@@ -110,7 +112,7 @@ def test_clips_of_unlike_length_come_in_batches_of_their_own():
         (lambda it: it.update(PREDICTED[:2], TRUTH[:2], clip_ids=["clip0"]), "name the 2 clips"),
         (lambda it: it.update(~TRUTH[:1], TRUTH[:1], clip_ids=["clip0"]), "clip0: came before with other values"),
         (lambda it: it.update(PREDICTED[:2], TRUTH[:2], clip_ids=["a", "a"]), "a: is twice in the batch"),
-        (lambda it: it.update(PREDICTED[:1] * 0.7, TRUTH[:1], clip_ids=["a"]), "bool"),
+        (lambda it: it.update(PREDICTED[:1] * 0.7, TRUTH[:1], clip_ids=["a"]), "how they become marks"),
         (lambda it: it.merge(gathered([[9]], min_iou=0.7)), "min_iou must be 0.5 as here, got 0.7"),
         (lambda it: it.merge(gathered([[9]]), gathered([[10]], named=False)), "for all clips or for none"),
         (lambda it: it.merge({**it.state, "per_clip": np.ones((2, 3))}), "give the state of a RunningScores"),
@@ -126,3 +128,32 @@ def test_what_does_not_belong_is_refused_and_nothing_is_kept(use, said):
 def test_nothing_gathered_is_no_score():
     with pytest.raises(ValueError, match="call update first"):
         RunningScores().compute()
+
+
+@pytest.mark.parametrize("rule", [None, "jomold", PostProcessing(segment_threshold=0.3, clip_threshold=0.4)])
+def test_gated_probabilities_are_decided_as_all_at_once(rule):
+    probs, clip = RNG.random(TRUTH.shape), RNG.random((41, 5))
+    by_modality = RNG.random((41, 2, 5))
+    gates = {"modality_probs": by_modality} if rule == "jomold" else {"clip_probs": clip}
+    running = RunningScores(rule=rule)
+    for rows in map(list, BATCHES):
+        of = {name: held[rows] for name, held in gates.items()}
+        running.update(probs[rows], TRUTH[rows], clip_ids=[CLIPS[row] for row in rows], **of)
+    marks = decide(probs, **gates, options=named_rule(rule) or PostProcessing())
+    assert same(running.compute(CLIPS), score(marks, TRUTH)) and (marks != (probs >= 0.5)).any()
+    again = RunningScores(rule=rule)
+    again.merge(pickle.loads(pickle.dumps(running.state)))
+    assert same(again.compute(CLIPS), running.compute(CLIPS))
+
+
+@pytest.mark.parametrize(("use", "said"), [
+    (lambda: RunningScores(rule="none", threshold=0.5), "give one of the two"),
+    (lambda: RunningScores(rule="soft"), "rule must be a PostProcessing"),
+    (lambda: RunningScores(threshold=0.5).update(PREDICTED * 0.7, TRUTH, clip_probs=GATE), "without a gate"),
+    (lambda: RunningScores().update(PREDICTED, TRUTH, clip_probs=GATE), "beside probabilities .* got bool"),
+    (lambda: RunningScores(rule="none").merge(RunningScores().state), "rule must be .*none.* as here, got None"),
+    (lambda: RunningScores().update(PREDICTED, TRUTH.transpose(0, 2, 1, 3)), r"\(41, 2, 10, 5\); transpose, or take"),
+])  # fmt: skip
+def test_rules_that_do_not_fit_are_refused(use, said):
+    with pytest.raises(ValueError, match=said):
+        use()

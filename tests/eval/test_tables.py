@@ -213,3 +213,18 @@ def test_comparisons_are_mathematics_in_latex():
 
 def test_comma_separated_text_leaves_empty_what_is_not_known():
     assert csv_text(["a", "b,c"], [[1.5, None], [float("nan"), 'say "x"']]) == 'a,"b,c"\n1.5,\n,"say ""x"""'
+
+
+def test_notes_below_a_latex_table_are_lines_no_wider_than_it(sheet):
+    below = sheet.to_latex(notes=["! as printed", "~ " + "many words " * 12]).partition("\\bottomrule\n")[2]
+    lines = below.splitlines()
+    assert lines[0] == r"\multicolumn{3}{l}{\footnotesize ! as printed} \\" and len(lines) == 5
+    assert lines[1].startswith(r"\multicolumn{3}{l}{\footnotesize \textasciitilde{} many") and len(lines[2]) < 100
+
+
+def test_the_best_is_bold_only_where_it_is_said_to_be_clear(table):
+    systems = table.index.get_level_values("system")[:2]
+    pair = table.loc[table.index.get_level_values("system").isin(systems)]
+    whole = to_latex(pair).count(r"\textbf")
+    assert whole >= 10 and to_latex(pair, clear=[False] * 10).count(r"\textbf") == 0
+    assert 1 <= to_markdown(pair, clear=[True] + [False] * 9).count("**") // 2 <= 2

@@ -126,10 +126,10 @@ def test_arrays_that_are_neither_marks_nor_probabilities_are_refused():
         with pytest.raises(ValueError, match=said):
             valor.score(wrong, truth)
     with pytest.raises(ValueError, match="rule='none'"):
-        valor.score(np.zeros((1, 2, 2, 3)), truth)
+        valor.score(np.full((1, 2, 2, 3), 0.5), truth)
 
 
-@pytest.mark.parametrize("kind", [int, np.uint8, np.int64])
+@pytest.mark.parametrize("kind", [int, np.uint8, np.int64, float, np.float16])
 def test_whole_numbers_0_and_1_are_marks(kind, tmp_path):
     toy = write_toy_scores(tmp_path)
     marks = ~toy.split.truth
@@ -170,7 +170,7 @@ def test_a_gate_that_closes_nothing_is_said(tmp_path, caplog):
     highest, low = probs.max(axis=(1, 2)), np.full(toy.split.weak_labels.shape, 0.2)
     for name, gate in (("highest", highest), ("low", low)):
         Predictions(**names, segment_probs=probs, clip_probs=gate).save(tmp_path / f"{name}.npz")
-    alone, ungated = "the gate closes nothing: every segment that reaches its threshold passes", {}
+    alone, ungated = "the gate closes nothing, so that these are the figures of the rule none", {}
     for truth in (toy.data, toy.split.truth):
         caplog.clear()
         scores = valor.score(probs, truth, clip_probs=highest)

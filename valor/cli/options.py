@@ -131,6 +131,11 @@ class Parser(argparse.ArgumentParser):
             args = self._renamed([] if args is None else args)
             self._refuse_unknown(args)
         found, rest = super().parse_known_args(args, namespace)
+        if rest and self._subparsers is None:  # with its usage, not that of all commands
+            taken = [action for action in self._added if not action.option_strings]
+            names = " and ".join(str(action.metavar or action.dest.upper()) for action in taken)
+            once = names and all(action.nargs in (None, "?") for action in taken) and not rest[0].startswith("-")
+            self.error(f"unrecognized arguments: {' '.join(rest)}" + f"; {self.prog} takes one {names}" * bool(once))
         if not hasattr(found, "flags"):
             typed = {word.partition("=")[0] for word in args or ()}
             for action in self._added:  # of the two, argparse would take the last and say nothing

@@ -1,6 +1,7 @@
 """`valor plot`."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +84,8 @@ def _timeline(kinds: Commands) -> Parser:
         kinds,
         "timeline",
         "one clip: truth and systems, with its frames and sound",
-        "An audible and a visible row for every class that occurs, the truth shaded behind the systems.",
+        "An audible and a visible row for every class that occurs, the truth shaded behind the systems. Of a folder\n"
+        "of seeds (RUN/seed-*) the first is drawn.",
         "valor plot timeline HAN=han.npz VALOR=valor.npz --annotations data --split test --clip 4O9rI-FpqLg_10_20 "
         "--videos videos",
     )
@@ -197,8 +199,22 @@ def _drawn(cli: argparse.Namespace, split: Split, style: Style) -> "Figure":
     typed = cli.predictions if isinstance(cli.predictions, list) else [cli.predictions]
     if cli.kind in ("classes", "confusion", "curves"):
         return _of_seeds(cli, split, [read_seeds(path, cli, split) for path in typed], look | {"of": of})
-    systems = [read_system(path, cli, split) for path in typed]
+    systems = [read_system(_of_one_seed(path, cli, split), cli, split) for path in typed]
     return figures.draw_timeline(systems, split, cli.clip, videos=cli.videos, of=of, **look)
+
+
+def _of_one_seed(typed: str, cli: argparse.Namespace, split: Split) -> str:
+    """The run of the first seed where a folder of seeds was typed, which is said: a timeline has no mean."""
+    from valor.training.run_folder import seed_folders
+    from valor.training.scored import seed_predictions
+
+    name, path = named_path(typed)
+    seeds = list(seed_folders(path).values())
+    if not seeds:
+        return typed
+    say(f"{path}: drawn is {seeds[0].name}, the first of {len(seeds)} seeds; name another to draw it", file=sys.stderr)
+    source = seed_predictions(seeds[0], split.clip_ids) if cli.data is None else seeds[0]
+    return f"{name}, {seeds[0].name}={source}"
 
 
 def _of_seeds(cli: argparse.Namespace, split: Split, systems: "list[ScoredSeeds]", look: dict[str, Any]) -> "Figure":

@@ -8,6 +8,7 @@ from valor.data.datasets.dataset import DATASETS, UNAV, dataset_of
 from valor.data.features.fetch_options import FetchOptions
 from valor.experiments.options import HARVESTED_ROWS, ROWS, SimulationOptions, dataset_of_row
 from valor.training.options import TrainOptions
+from valor.training.recipe import shortening
 from valor.training.recipes import find_recipe, for_classes, override
 
 from .command import DONE, Commands, add_shared, changes_of, new_command
@@ -37,8 +38,7 @@ def add(commands: Commands) -> Parser:
         "OUT. It shows that the line runs and how long it takes; its figures mean nothing: the result,\n"
         "its files and rows, and the score files say SIMULATED.",
         "valor reproduce valor++ --data data --download\n"
-        "valor reproduce valor --data data --simulated --clips 60 --seeds 2 --set fit.epochs=2 "
-        "--set fit.warmup_epochs=1",
+        "valor reproduce jomold --data data --simulated --clips 60 --seeds 2 --epochs 4",
     )
     command.add_argument("row", choices=ROWS, help="the published row")
     command.add_argument("--list", action=_ListRows, nargs=0, help="the rows of LLP with what each needs, and end")
@@ -54,6 +54,12 @@ def add(commands: Commands) -> Parser:
         help="on features of the same shapes that mean nothing, of all clips or of --clips",
     )
     SIMULATION.add(command)
+    command.add_argument(
+        "--epochs",
+        type=int,
+        metavar="N",
+        help="train so many, warm-ups and parts of the training in proportion, to try a row; --set goes before",
+    )
     add_shared(command, "changes", "seed")
     return command
 
@@ -85,7 +91,12 @@ def run(cli: argparse.Namespace) -> int:
         recipe = without_store(recipe)
     elif cli.row in HARVESTED_ROWS and not cli.simulated:
         recipe = for_classes(recipe, cli.row, len(dataset_of(cli.data).names))
-    recipe = override(recipe, changes_of(cli))
+    changes = changes_of(cli)
+    if cli.epochs is not None:
+        set_already = {change.partition("=")[0].strip() for change in changes}
+        shorter = shortening(recipe, cli.epochs)
+        changes = [change for change in shorter if change.partition("=")[0] not in set_already] + changes
+    recipe = override(recipe, changes)
     options = TRAIN.read(cli, device=cli.device, progress=not cli.quiet)
     from valor.data.features.download import asked_offline
     from valor.data.provenance import Provenance
@@ -114,7 +125,7 @@ def run(cli: argparse.Namespace) -> int:
         fetch = "" if cli.row in HARVESTED_ROWS else "--download fetches what can be fetched; "
         raise FileNotFoundError(f"{error}\n{fetch}{hint}") from error
     began = time.monotonic()
-    found = reproduce(cli.row, recipe, data, out, options, changes=changes_of(cli))
+    found = reproduce(cli.row, recipe, data, out, options, changes=changes)
     say(f"{found.title}\n\n{to_text(found.table)}\n")
     say(f"{options.seeds} training{'s' * (options.seeds > 1)} and scores in {time.monotonic() - began:,.0f} s")
     say(f"wrote {', '.join(str(path) for path in write_reproduction(out, found))}")

@@ -93,6 +93,8 @@ class ClipSet:
     tagged: Tensor | None = None
     """bool [N], False where nobody has tagged the clip and its tags are what it is labelled with; None where all are
     tagged."""
+    simulated: bool = False
+    """Whether features or labels are, so that nothing that is learned from them means anything."""
 
     def __post_init__(self) -> None:
         """Refuse tensors that do not belong together, and numbers no network can learn from."""
@@ -181,7 +183,7 @@ class ClipSet:
         Raises:
             ValueError: There is no such clip, or the set has neither truth nor labels.
         """
-        named = (("truth", self.truth), ("labels", self.pseudo_labels))
+        named = (("truth", self.truth), ("SIMULATED labels" if self.simulated else "labels", self.pseudo_labels))
         tracks = {name: (held > 1 / 2).cpu().numpy() for name, held in named if held is not None}
         if not tracks:
             raise ValueError("these clips have neither truth nor pseudo labels to draw; read them with labels=DIR")
@@ -194,7 +196,8 @@ class ClipSet:
         widths = ", ".join(f"{name} {of.shape[-1]}" for name in STREAMS if (of := getattr(self, name)) is not None)
         held = [name for name in ("truth", "pseudo_labels") if getattr(self, name) is not None]
         said = f"ClipSet of {len(self):,} clips: {self.audio.shape[1]} segments, {widths}, "
-        return f"{said}{len(self.class_names)} classes, {' and '.join(held) or 'tags alone'}"
+        marks = " and ".join(held) or "tags alone"
+        return f"{said}{len(self.class_names)} classes, {marks}{', SIMULATED' * self.simulated}"
 
     def _repr_html_(self) -> str:
         """What notebooks show: a line, and the first clips with their tags."""

@@ -10,12 +10,14 @@ and, where no teacher decided for a modality, so that its labels say nothing
     absent          unicode [1], its name
 and, where a labels.json was written with it
     described_in    unicode [1], that name
+and, where what the teachers saw was simulated
+    simulated       bool [], True
 and, of clips of any length, which are padded to the longest with segments in which nothing is marked
     segments        int64 [N], how many segments each clip has
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +55,7 @@ _DESCRIBED = "described_in"
 """Array of a label file beside which there must be a `labels.json`: that name."""
 
 _HARD, _SOFT, _ABSENT, _SEGMENTS = "pseudo_labels", "pseudo_probs", "absent", "segments"
+_SIMULATED = "simulated"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -67,6 +70,8 @@ class PseudoLabels:
     """Modalities that no teacher decided for: nothing is marked in them, and that means nothing."""
     segments: npt.NDArray[np.integer] | None = None
     """int [N], how many of the T segments each clip has; None where all have T."""
+    simulated: bool = False
+    """Whether what the teachers saw was simulated, so that the labels mean nothing."""
 
     @property
     def valid(self) -> npt.NDArray[np.bool_] | None:
@@ -102,7 +107,7 @@ class PseudoLabels:
         """Draw the labels of one clip; arguments as in `Predictions.plot`."""
         from .shown import plot_clip
 
-        tracks = {**(beside or {}), "labels": self.marked}
+        tracks = {**(beside or {}), "SIMULATED labels" if self.simulated else "labels": self.marked}
         return plot_clip(clip_id, self.clip_ids, self.class_names, tracks, valid=self.valid, style=style)
 
     def save(self, path: Path | str) -> None:
@@ -120,7 +125,13 @@ class PseudoLabels:
             )
         file.parent.mkdir(parents=True, exist_ok=True)
         write_pseudo_labels(
-            file, self.clip_ids, self.class_names, self.labels, absent=self.absent, segments=self.segments
+            file,
+            self.clip_ids,
+            self.class_names,
+            self.labels,
+            absent=self.absent,
+            segments=self.segments,
+            simulated=self.simulated,
         )
 
     def __repr__(self) -> str:
@@ -129,7 +140,7 @@ class PseudoLabels:
         alone = f", {self.modalities[0]} alone" * (len(self.modalities) == 1)
         return (
             f"PseudoLabels of {len(self.clip_ids):,} clips: {self.labels.shape[1]} segments, {len(self.class_names)} "
-            f"classes, {kind}{alone}"
+            f"classes, {kind}{alone}{', SIMULATED' * self.simulated}"
         )
 
     def _repr_html_(self) -> str:
@@ -211,6 +222,7 @@ def write_pseudo_labels(
     absent: Sequence[str] = (),
     segments: npt.NDArray[np.integer] | None = None,
     described: bool = False,
+    simulated: bool = False,
 ) -> None:
     """Write a pseudo-label file, whole or not at all. Soft labels are kept as float16.
 
@@ -222,6 +234,7 @@ def write_pseudo_labels(
         absent: Modalities that no teacher decided for.
         segments: int [N], of clips of any length.
         described: Whether a `labels.json` belongs beside it, without which it is then refused.
+        simulated: Whether what the teachers saw was.
 
     Raises:
         ValueError: The name does not end in .npz, or the labels do not fit the names.
@@ -237,8 +250,28 @@ def write_pseudo_labels(
         names[_SEGMENTS] = table.segments.astype(np.int64)
     if described:
         names[_DESCRIBED] = np.array([LABEL_FACTS])
+    if simulated:
+        names[_SIMULATED] = np.array(True)
     with replaced(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **names, **stored)
+
+
+def are_simulated(path: Path) -> bool:
+    """Whether a label file says of itself that what its teachers saw was simulated.
+
+    One that is not there or damaged says nothing: who reads its labels refuses it.
+    """
+    try:
+        return _is_simulated(read_npz(path, (_SIMULATED,)))
+    except (OSError, ValueError):
+        return False
+
+
+def _is_simulated(arrays: Mapping[str, np.ndarray]) -> bool:
+    told = arrays.get(_SIMULATED, np.array(False))
+    if told.dtype != np.bool_ or told.size != 1:
+        raise ValueError(f"{_SIMULATED} must be one bool, got {told.dtype} {told.shape}")
+    return bool(told.any())
 
 
 def read_pseudo_labels(path: Path | str, *, alone: bool = False) -> PseudoLabels:
@@ -261,7 +294,7 @@ def read_pseudo_labels(path: Path | str, *, alone: bool = False) -> PseudoLabels
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such pseudo-label file; `valor labels` writes one")
     try:
-        arrays = read_npz(path, ("clip_ids", "classes", _HARD, _SOFT, _ABSENT, _SEGMENTS, _DESCRIBED))
+        arrays = read_npz(path, ("clip_ids", "classes", _HARD, _SOFT, _ABSENT, _SEGMENTS, _DESCRIBED, _SIMULATED))
         held = _SOFT if _SOFT in arrays and _HARD not in arrays else _HARD
         ids, classes, labels = (arrays[name] for name in ("clip_ids", "classes", held))
         for name, row in (("clip_ids", ids), ("classes", classes)):
@@ -274,7 +307,7 @@ def read_pseudo_labels(path: Path | str, *, alone: bool = False) -> PseudoLabels
                 kind, other = ("bool", "soft labels go under pseudo_probs")
             raise ValueError(f"{held} must be {kind}, got {labels.dtype}; {other}")
         names = tuple(ids.astype(str).tolist()), tuple(classes.astype(str).tolist())
-        table = PseudoLabels(*names, labels, tuple(absent), arrays.get(_SEGMENTS))
+        table = PseudoLabels(*names, labels, tuple(absent), arrays.get(_SEGMENTS), _is_simulated(arrays))
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(
             f"{path}: expected the plain arrays clip_ids, classes and pseudo_labels or pseudo_probs, which could not "
@@ -289,7 +322,15 @@ def read_pseudo_labels(path: Path | str, *, alone: bool = False) -> PseudoLabels
             f"{path}: expected beside it the {LABEL_FACTS} it was written with, which says who made these labels, got "
             f"{got}; restore it, make the labels again, or give the file another name to use it alone"
         )
-    return table
+    return replace(table, simulated=table.simulated or simulated_by(facts or {}))
+
+
+def simulated_by(facts: Mapping[str, Any]) -> bool:
+    """Whether labels or a store say of themselves, or of one of their teachers, that they are simulated."""
+    teachers = facts.get("teachers")
+    identities = teachers.values() if isinstance(teachers, Mapping) else ()
+    known = [facts, *(one for one in identities if isinstance(one, Mapping))]
+    return any(bool(one.get(_SIMULATED)) for one in known)
 
 
 def write_label_facts(folder: Path, facts: Mapping[str, Any]) -> None:

@@ -37,16 +37,22 @@ class OwnFile:
 
 
 def _placed(error: BaseException, path: Path) -> str | None:
-    """An error with the last line of a file that it came through; None where it came through none."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-    return f"{path}, line {lines[-1]}: {type(error).__name__}: {error}" if lines else None
+    """An error with the last line of a file that it came through and its function; None where it came through none."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    if not frames:
+        return None
+    inside = f", in {frames[-1].name}" * (frames[-1].name != "<module>")
+    return f"{path}, line {frames[-1].lineno}{inside}: {type(error).__name__}: {error}"
 
 
 def in_own_file(error: Exception) -> str | None:
     """What an error is to be called that came out of a loaded file, with file and line; None of one of ours.
 
-    One of a member that is asked for and absent is of the file that the class is of.
+    One of a member that is asked for and absent is of the file that the class is of; one whose words name its file
+    already needs no other.
     """
+    if any(str(file.path) in str(error) for file in LOADED):
+        return None
     if said := next((said for file in LOADED if (said := _placed(error, file.path))), None):
         return said
     if not isinstance(error, AttributeError) or not type(error.obj).__module__.startswith(OWN_MODULE):

@@ -25,7 +25,7 @@ from valor.label_harvest.store.store import store_manifest
 from valor.label_harvest.strict_json import as_list, as_text
 
 from .features.feature_options import AVE_KINDS, UNAV_KINDS, FeatureOptions, evidence_in
-from .label_file import FILE_NAME, read_label_facts
+from .label_file import FILE_NAME, are_simulated, read_label_facts, simulated_by
 from .parse_file import OF_DRAWINGS
 from .tables import OWN_WORLD, WORLD_FILE, Split
 
@@ -114,9 +114,8 @@ def told_by(record: Mapping[str, Any]) -> Provenance:
     identities = teachers.values() if isinstance(teachers, Mapping) else ()
     known = [one for one in identities if isinstance(one, Mapping)]
     is_random = any(one.get("weights") == "random" for one in known)
-    is_simulated = any(bool(one.get("simulated")) for one in known)
     return Provenance(
-        simulated=bool(held.get("simulated")) or is_simulated or str(record.get("source", "")).startswith(MARK),
+        simulated=simulated_by({**record, **held}) or str(record.get("source", "")).startswith(MARK),
         random_teachers=bool(held.get("random_weights")) or is_random,
         own_files_changed=tuple(as_text(name, CHANGED) for name in as_list(record.get(CHANGED, []), CHANGED)),
         sources=held if held is not record else {},
@@ -144,12 +143,13 @@ def of_labels(labels: Path) -> Provenance:
     """What labels say of themselves.
 
     Args:
-        labels: Their folder, or a file in it. Without `labels.json` nothing is known against them.
+        labels: Their folder, or a file in it. Without `labels.json` the label file alone is asked.
 
     Raises:
-        ValueError: `labels.json` is damaged, or says that its labels are still being written.
+        ValueError: A file is damaged, or `labels.json` says that its labels are still being written.
     """
-    return told_by(read_label_facts(labels) or {})
+    file = labels if labels.suffix == ".npz" else labels / FILE_NAME
+    return told_by(read_label_facts(labels) or {}) | Provenance(simulated=are_simulated(file))
 
 
 def of_features(

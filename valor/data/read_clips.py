@@ -25,6 +25,7 @@ from .features.feature_files import FEATURE_FILES, ClipArrays, listed, read_feat
 from .features.feature_options import AVE_KINDS, STREAMS, UNAV_KINDS, FeatureOptions, evidence_in
 from .features.packed import is_packed, read_packed_features
 from .label_file import FILE_NAME, read_label_facts, read_pseudo_labels
+from .provenance import Provenance, of_features, of_labels
 from .tables import Split
 
 _LOG = logging.getLogger(__name__)
@@ -110,6 +111,8 @@ def read_clip_set(
     if counts:
         held = {name: count[kept] for name, count in counts.items()}
         parts = _of_any_length(parts, held, [split.clip_ids[row] for row in kept])
+    found_in = of_features(features, Path(source), [split], store and place_of(store))
+    found_in |= Provenance() if labels is None else of_labels(Path(labels))
     return ClipSet(
         clip_ids=tuple(split.clip_ids[row] for row in kept),
         class_names=split.class_names,
@@ -118,6 +121,7 @@ def read_clip_set(
         events=None if split.events is None else split.events.of_clips(kept),
         clip_seconds=None if split.clip_seconds is None else split.clip_seconds[kept],
         subsets={name: of[kept] for name, of in split.subsets.items()},
+        simulated=found_in.simulated,
         **parts,
     )
 

@@ -253,7 +253,7 @@ def _learned(recipe: Mapping[str, Any], sources: Mapping[str, Any], revision: st
         "training": f"{fit.get('epochs')} epochs, seed {fit.get('seed')}, {chosen}",
         "clips": clips or "not recorded",
         "labels": "none, tags alone" if labels is None else f"of {by}",
-        "extra data": _words(run.get("extra_data")),
+        "extra or fewer data": _words(run.get("extra_data")),
         "tuned on validation": _words(run.get("tuned")),
         "code": f"{revision or 'not recorded'}, torch {torch}",
     }

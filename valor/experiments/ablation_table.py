@@ -12,6 +12,7 @@ from valor.eval.intervals import Interval
 from valor.eval.scores import FIGURES, LEVELS
 from valor.eval.tables import FIGURE_TITLES, LEVEL_TITLES, RULE, Cell, Sheet, csv_text, latex_comments
 from valor.label_harvest.disk import write_forms
+from valor.scoring.over_seeds import too_few
 from valor.training.recipes import recipe_to_json
 
 from .ablate import Ablation, RowResult
@@ -80,7 +81,7 @@ def to_latex(found: Ablation) -> str:
     unsaid = tuple(f"{name}: " for name in left_out)
     told = [*heads(found), "figures of the test split", *(note for note in notes(found) if not note.startswith(unsaid))]
     starred = any("*" in cell for row in sheet.rows for cell in row[1:] if isinstance(cell, str))
-    return latex_comments(told) + sheet.to_latex(spans, note=star_note(found) if starred else "")
+    return latex_comments(told) + sheet.to_latex(spans, notes=[star_note(found)] * starred)
 
 
 def star_note(found: Ablation) -> str:
@@ -226,7 +227,7 @@ def _intervals_in_words(clips: int, seeds: int) -> str:
         return f"a 95 % interval: [over clips] paired bootstrap over {clips} clips; one seed says nothing of others"
     return (
         f"95 % intervals: [over clips] paired bootstrap over {clips} clips of the values averaged over seeds; "
-        f"(over seeds) paired t over {seeds} seeds" + ", which are too few to publish" * (seeds == 2)
+        f"(over seeds) paired t over {seeds} seeds{too_few(seeds)}"
     )
 
 

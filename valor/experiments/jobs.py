@@ -78,11 +78,11 @@ def _train(job: Job) -> float | str:
     )
     try:
         (result,) = train_seeds(job.recipe, job.data, job.folder, options)
-    except (TrainingError, ValueError) as error:
-        return str(error)
     except Exception as error:
         if said := in_own_file(error):
             return said
+        if isinstance(error, TrainingError | ValueError):
+            return str(error)
         raise
     return result.val.segment.type_av
 

@@ -7,6 +7,7 @@ on another truth or with another choice of the epoch stand together only when as
 import json
 import logging
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -26,8 +27,8 @@ from valor.eval.scores import FIGURES, LEVELS, TenScores
 from valor.eval.tuning import TUNED
 from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.strict_json import as_flag, as_list, as_object, as_text, as_whole
-from valor.training.facts import facts_from_json
-from valor.training.run_folder import HALF_SCORES, ON_TEST_SCORES, TUNED_SCORES
+from valor.training.facts import Facts, facts_beside, facts_from_json
+from valor.training.run_folder import HALF_SCORES, ON_TEST_SCORES, SCORES, TUNED_SCORES
 
 from .columns import Columns, all_columns
 from .legend import coverage, legend
@@ -253,7 +254,7 @@ def read_run(run: str | Path) -> TableRow:
     Raises:
         ValueError: There is no score file, one is damaged, or seeds were not scored alike.
     """
-    return _row_of(run, "scores.json")
+    return _row_of(run, SCORES)
 
 
 _OTHERWISE = {
@@ -349,6 +350,8 @@ def _read_scores(path: Path) -> TableRow:
         if "sd" in report:
             spread = TenScores.from_dict({**as_object(report["sd"], "sd"), "clips": scores.clips})
         facts = facts_from_json(report)
+        if facts == Facts() and path.name == SCORES:  # scores of before, in the folder of a run whose recipe says it
+            facts = facts_beside(path.parent)
         return TableRow(
             name=str(path),
             figures=_figures(scores),
@@ -483,9 +486,9 @@ def _differences(one: TableRow, other: TableRow) -> list[str]:
     if one.metrics != other.metrics and "run" == one.group == other.group:
         found.append(f"metrics {', '.join(one.metrics) or 'none'} and {', '.join(other.metrics) or 'none'}")
     if (one.clips, one.clips_expected) != (other.clips, other.clips_expected):
-        found.append(f"{coverage(one)} and {coverage(other)}")
+        found.append(f"coverage: {coverage(one)} and {coverage(other)}")
     elif one.clips < one.clips_expected and (one.clips_sha256 is None or one.clips_sha256 != other.clips_sha256):
-        found.append(f"{coverage(one)}, and not the same clips or not known to be the same")
+        found.append(f"coverage: {coverage(one)}, and not the same clips or not known to be the same")
     return found
 
 
@@ -522,14 +525,15 @@ def _published_beside(
         elif entry.features == "reference":
             reasons = [reason for reason in reasons if reason.startswith("truth")]
         if reasons:
-            left_out.setdefault(" and another ".join(reason.split()[0] for reason in reasons), []).append(entry.method)
+            words = (reason.partition(" ")[0].removesuffix(":") for reason in reasons)
+            left_out.setdefault(_AND.join(words), []).append(entry.method)
         else:
             kept.append(row)
     if not kept:
-        raise ValueError(
-            "no published row may stand beside these runs: they were scored on another truth, by another rule or on "
-            "other clips than they; pass mix=True to show them all the same"
-        )
+        of = "these runs" if run is None else run.name
+        counts = Counter(word for words, names in left_out.items() for word in words.split(_AND) for _ in names)
+        why = ", ".join(f"another {word} ({count:,} rows)" for word, count in counts.most_common())
+        raise ValueError(f"no published row may stand beside {of}: {why}; pass mix=True to show them all the same")
     notes = [f"left out for another {why}: {', '.join(names)}" for why, names in left_out.items()]
     on_llp = published.dataset == "llp" and not (run and run.world)
     if any("truth" in why for why in left_out) and on_llp:
@@ -538,6 +542,10 @@ def _published_beside(
     kept.sort(key=lambda row: order.index(row.group) if row.group in order else 1)
     notes += ["mix=True shows what was left out, each row with its own rule"] * (bool(left_out) and not mix)
     return kept, [*notes, *[f"left out, since no source of their figures was seen: {', '.join(unseen)}"] * bool(unseen)]
+
+
+_AND = " and another "
+"""Between the reasons for which published rows are left out."""
 
 
 def published_row(entry: PublishedRow, published: Published) -> TableRow:

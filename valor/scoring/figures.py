@@ -149,6 +149,8 @@ def draw_classes(
 ) -> "Figure":
     """Draw the F of every class, audible and visible, the class with most true segments on top.
 
+    Classes that are in no clip are left out, and the title says how many.
+
     Args:
         systems: Systems scored on the same clips; of runs of several seeds the mean F is drawn.
         class_names: C names.
@@ -168,6 +170,8 @@ def draw_classes(
     ]
     support = tables[0][0].true[: len(MODALITIES)]
     order = _class_order(runs[0][0])
+    absent = int((~support.any(axis=0)).sum()) % len(class_names)  # of clips in which nothing is, all are drawn
+    order = order[: len(class_names) - absent]
     bars = []
     for system, of_system, found in zip(systems, runs, tables, strict=True):
         mean = mean_defined(np.stack([table.f for table in found], axis=-1))  # [4, C]
@@ -180,12 +184,14 @@ def draw_classes(
         bars.append(ClassFigures(name=system.name, values=values, low=low, high=high))
     ends_title = _seeds_in_words(runs) + ", with 95 % intervals over clips" * interval
     unit = LEVEL_UNITS[level]
+    ends_title += f"; to the right, how many {unit} are true"
+    ends_title += f"; left out: {absent} of {len(class_names)} classes, which are in no clip" * bool(absent)
     return class_bars_figure(
         bars,
         [class_names[index] for index in order],
         support=support[:, order],
         measure="F-score (%)",
-        title=_titled(title, f"F by class in {unit}{ends_title}; to the right, how many {unit} are true", of),
+        title=_titled(title, f"F by class in {unit}{ends_title}", of),
         style=style,
     )
 

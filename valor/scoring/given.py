@@ -63,8 +63,9 @@ class Judge:
             raise ValueError("these are scores already: give predictions to score, or compare scores without a truth")
         given = _stacked(given)
         array = None
-        if hasattr(given, "__array__"):  # of probabilities that are all 0 and 1 a gate may be beside
-            array = as_array(given) if as_array(given).dtype.kind == "f" else as_marks(given)
+        if hasattr(given, "__array__"):  # all 0 and 1 are marks, unless a rule or a gate says otherwise
+            gated = any(of is not None for of in gates.values()) or self.rule is not None
+            array = as_array(given) if gated and as_array(given).dtype.kind == "f" else as_marks(given)
         held: dict[str, Any] = {name: as_array(of) for name, of in gates.items() if of is not None}
         if held and (array is None or array.dtype.kind != "f"):
             raise ValueError(f"{' and '.join(held)}: beside an array of probabilities of segments alone")
@@ -74,7 +75,8 @@ class Judge:
             return Scores.of(scorer.score(marks, self.truth), flags)
         found = self._read(given) if array is None else self._in_order(array, held)
         found = replace(found, provenance=found.provenance | of_folder(self.data)) if self.data else found
-        return Scores.of(*score_predictions(found, self.split, self.rule, allow_subset=self.allow_subset))
+        scores, report = score_predictions(found, self.split, self.rule, allow_subset=self.allow_subset)
+        return Scores.of(scores, report, scored_on=f"{self.split.world}, {self.split.name}")
 
     def _marks(
         self, given: object, array: np.ndarray | None, gates: dict[str, Any]
@@ -169,6 +171,14 @@ def _stacked(given: Any) -> Any:  # noqa: ANN401
             f"[clips, segments, classes], got {type(given).__name__}; np.stack makes one array of several"
         )
     return given
+
+
+def called(given: Any) -> str:  # noqa: ANN401
+    """What notes call what was scored: a path, or what kind of value of what size."""
+    if isinstance(given, str | Path | Predictions):
+        return str(given)
+    shape = getattr(given, "shape", None)
+    return "a pair of arrays" if shape is None else f"the array {[*map(int, shape)]}"
 
 
 def note_open_gate(name: str, scores: Sequence[Scores]) -> None:

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from valor.data.provenance import told_by
 from valor.data.score_file import write_scores_json
 from valor.data.shown import frame_html, write_figure
 from valor.eval import running
+from valor.eval.decide import rule_text
 from valor.eval.figures.forest import DotPanel, DotRow, dots_figure
 from valor.eval.figures.style import ON_SCREEN, PICTURES, Style
 from valor.eval.figures.values import ValueRow, values_figure
@@ -28,9 +30,9 @@ from .layout import (
     section_to_markdown,
     section_to_text,
 )
-from .over_seeds import Difference
+from .over_seeds import Difference, too_few
 from .published import RECALLED
-from .system import DIFFERENCES, differences
+from .system import DIFFERENCES, clip_notes, differences
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,11 +49,14 @@ class Scores(PlainScores):
 
     report: Mapping[str, Any] = field(default_factory=dict, compare=False)
     """What a score file holds: the figures, the truth, the rule; empty of scores of two arrays."""
+    scored_on: str = field(default="", compare=False)
+    """World and split as figures name them; empty of scores of two arrays."""
 
     @classmethod
-    def of(cls, scores: PlainScores, report: Mapping[str, Any] | None = None) -> Self:
+    def of(cls, scores: PlainScores, report: Mapping[str, Any] | None = None, *, scored_on: str = "") -> Self:
         """Scores of `valor.eval.scores.score`, or of `RunningScores`, so that they can be drawn and saved."""
-        return cls(**{entry.name: getattr(scores, entry.name) for entry in fields(PlainScores)}, report=report or {})
+        held = {entry.name: getattr(scores, entry.name) for entry in fields(PlainScores)}
+        return cls(**held, report=report or {}, scored_on=scored_on)
 
     def intervals(self, *, resamples: int = 10_000, confidence: float = 0.95) -> Intervals:
         """The ten figures with intervals by bootstrap over clips; `to_frame()` has a row for each.
@@ -62,7 +67,13 @@ class Scores(PlainScores):
         return bootstrap(self, resamples=resamples, confidence=confidence)
 
     def plot(self, *, title: str | None = None, style: Style = ON_SCREEN) -> "Figure":
-        """Draw the ten figures with 95 % bootstrap intervals over clips, and the metrics of the data set below."""
+        """Draw the ten figures with 95 % bootstrap intervals over clips, and the metrics of the data set below.
+
+        Args:
+            title: A line above; how many clips of what, and how they were decided, unless given. Of simulated features
+                it begins so, and of "" nothing but that is left.
+            style: Width, theme and colours.
+        """
         known = bootstrap(self, resamples=_RESAMPLES) if self.clips > 1 else None
         rows = []
         for level in LEVELS:
@@ -73,8 +84,16 @@ class Scores(PlainScores):
                 rows.append(ValueRow(FIGURE_TITLES[figure], LEVEL_TITLES[level], value, ends, system="system"))
         own = [(name, value) for name, value in self.figures.items() if value is not None]
         rows += [ValueRow(name, "Figures of the data set", value, system="system") for name, value in own]
-        said = f"{self.clips:,} clips" + ", with 95 % intervals over clips" * (known is not None)
-        return values_figure(rows, measure="F-score (%)", title=said if title is None else title, style=style)
+        title = self._title(with_intervals=known is not None) if title is None else title
+        title = told_by(self.report).marked(title).strip()
+        return values_figure(rows, measure="F-score (%)", title=title, style=style)
+
+    def _title(self, *, with_intervals: bool) -> str:
+        """What a figure of the scores shows and rests on."""
+        rule = self.report.get("post_processing")
+        said = f"F-scores of {self.clips:,} clips{f' ({self.scored_on})' * bool(self.scored_on)}"
+        said += f", {rule_text({**rule, 'preset': None})}" if rule else ""
+        return said + ", with 95 % intervals over clips" * with_intervals
 
     def save(self, path: Path | str) -> None:
         """Write a score file, *.json, which `valor.table` and `valor table` read, or the figure, *.png, *.svg or *.pdf.
@@ -144,7 +163,7 @@ class Differences(Difference):
             measure=f"{self.name} minus {self.baseline}, points",
             inner="95 % over clips",
             outer="95 % over seeds",
-            title=f"{self!r}{f' ({self.world})' * bool(self.world)}" if title is None else title,
+            title=f"{self._line()}{f' ({self.world})' * bool(self.world)}" if title is None else title,
             style=style,
         )
 
@@ -160,7 +179,7 @@ class Differences(Difference):
             return
         frame = self.to_frame()
         plain = frame.assign(**{"clear": frame["clear"].map({True: "yes", False: "no"})} if "clear" in frame else {})
-        section = differences(f"{self!r}; all ten differences:", plain, self.name, self.baseline)
+        section = differences(f"{self._line()}; all ten differences:", plain, self.name, self.baseline, self.notes)
         said = {"system": self.name, "baseline": self.baseline, "world": self.world, "clips": self.clips.clips}
         made: dict[str, Callable[[], str]] = {
             "text": lambda: section_to_text(section),
@@ -172,8 +191,17 @@ class Differences(Difference):
         with replaced(path) as temporary:
             temporary.write_text(made[SUFFIXES[suffix]]() + "\n", encoding="utf-8")
 
+    @property
+    def notes(self) -> list[str]:
+        """What is to be known of the ten differences: that clips are few, and where interval and p do not agree."""
+        return clip_notes(self.clips)
+
     def __repr__(self) -> str:
-        """The first difference, over what its intervals are, and whether they leave out zero."""
+        """The first difference, over what its intervals are, whether they leave out zero, and the notes below."""
+        return "\n  ".join([self._line(), *self.notes])
+
+    def _line(self) -> str:
+        """The first difference in a line."""
         first = difference_line(self.name, self.baseline, self.clips.of("segment", "type_av"))
         said = f"Segment Type@AV: {first} paired over {self.clips.clips:,} clips"
         if self.seeds is None:
@@ -181,7 +209,8 @@ class Differences(Difference):
         at = self.seeds["segment", "type_av"]
         own, other = self.num_seeds
         how = f"paired over {own} seeds" if self.paired else f"over {own} and {other} seeds, unpaired"
-        return f"{said}, ({at.low:+.1f}, {at.high:+.1f}) {how}{', clear' if self.is_clear() else ', not clear'}"
+        clear = "clear" if self.is_clear() else "not clear"
+        return f"{said}, ({at.low:+.1f}, {at.high:+.1f}) {how}{too_few(own, other)}, {clear}"
 
     def _repr_html_(self) -> str:
         """What notebooks show: a line, and the ten differences."""

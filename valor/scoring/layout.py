@@ -35,7 +35,7 @@ from .legend import CLOSES_NOTHING, NOT_CHECKED
 from .over_seeds import ScoredSeeds
 from .published import RECALLED
 from .row import TableRow
-from .system import OWN_FIGURES, ScoredSystem, Section
+from .system import DIFFERENCES, OWN_FIGURES, ScoredSystem, Section
 
 WIDTH = len(FIGURES)
 
@@ -54,10 +54,13 @@ OWN_TITLE = "Figures of {dataset}"
 MOST_ABREAST = 12
 """Metrics of a data set in one block of text; more stand in blocks of ten."""
 
+CHANCE = 0.05
+"""A difference in bold is less likely than this by chance."""
+
 MISSING = "–"
 """Stands where nothing was said or nothing is defined."""
 
-FACT_TITLES = {"extra_data": "extra data", "tuned": "tuned on validation"}
+FACT_TITLES = {"extra_data": "extra or fewer data", "tuned": "tuned on validation"}
 """How columns call what a row learned from beside clips and tags, and what of it was chosen on the truth of val."""
 
 SAID_TITLES = {"rule": "rule", **FACT_TITLES, "source": "source"}
@@ -65,7 +68,7 @@ SAID_TITLES = {"rule": "rule", **FACT_TITLES, "source": "source"}
 
 MARKS = {
     "*": "* best of its column",
-    "~": "~ best of its column, of rows that differ in extra data or in what was tuned on validation",
+    "~": "~ best of its column, of rows that differ in their data or in what was tuned on validation",
     "!": "! Type@AV as printed, which is not the mean of its A, V and AV: copied, not to be compared with",
     "?": "? from memory, no source seen: a hint only",
 }
@@ -190,7 +193,7 @@ def to_markdown(table: Comparison) -> str:
 
 
 def to_latex(table: Comparison) -> str:
-    """Write a comparison as a LaTeX tabular, the notes and what marks in it mean as comments above it."""
+    """Write a comparison as a LaTeX tabular, what marks in it mean below it and the notes as comments above."""
     rows: list[list[Cell | str]] = []
     for row in table.rows:
         rule = [Cell(row.rule, latex=latex_escaped(row.rule).replace(">=", r"$\geq$"))] * ("rule" in table.shown.said)
@@ -206,8 +209,9 @@ def to_latex(table: Comparison) -> str:
     spans = {level.title: len(level.columns) for level in levels if level.title in LEVEL_SPANS}
     seen = "".join(_mark(table, row, position) for row in table.rows for position in table.shown.positions)
     marks = [note.replace("*", "bold:", 1) for note in _marks_in(table, seen)]
+    marks = [note.replace("~ best", "~ bold, best", 1) for note in marks]
     narrower = "fewer: `valor table --columns Type@AV,Event@AV --level segment`"
-    return latex_comments([*marks, *table.notes]) + sheet.to_latex(spans, narrower=narrower)
+    return latex_comments(table.notes) + sheet.to_latex(spans, narrower=narrower, notes=marks)
 
 
 def to_csv(table: Comparison) -> str:
@@ -357,6 +361,25 @@ class Evaluation:
         return [name for name, _ in self.anchors]
 
     @property
+    def clear(self) -> list[bool] | None:
+        """Of two systems, which of the ten differences leave zero out in every interval and have a p below 0.05.
+
+        In a table of two the larger figure is bold only there. None of a single system.
+        """
+        found = next((section.frame for section in self.sections if section.key == DIFFERENCES), None)
+        if found is None:
+            return None
+        held = (found["low"] > 0) | (found["high"] < 0)
+        held &= (found["clear"] == "yes") if "clear" in found else True
+        return (held & (found["p"] < CHANCE)).tolist()
+
+    @property
+    def bold_means(self) -> list[str]:
+        """What bold figures are, where that is not the best of each column."""
+        said = f"bold: the better of the two where every interval leaves zero out and p over clips is below {CHANCE}"
+        return [said] * any(self.clear or ())
+
+    @property
     def footer(self) -> str:
         """How many clips, which truth, which rule."""
         report = self.system.report
@@ -377,31 +400,35 @@ def evaluation_to_text(evaluation: Evaluation) -> str:
 
 def evaluation_to_markdown(evaluation: Evaluation) -> str:
     """For a README or an issue."""
-    parts = [tables.to_markdown(evaluation.table, anchors=evaluation.anchor_names)]
+    parts = [tables.to_markdown(evaluation.table, anchors=evaluation.anchor_names, clear=evaluation.clear)]
+    parts += evaluation.bold_means
     return "\n\n".join([*parts, *map(section_to_markdown, evaluation.sections), evaluation.footer])
 
 
 def evaluation_to_latex(evaluation: Evaluation) -> str:
     """For a paper; one tabular for each table, titles and footer as comments."""
-    parts = [latex_comments([evaluation.footer]) + tables.to_latex(evaluation.table, anchors=evaluation.anchor_names)]
+    look: dict[str, Any] = {"clear": evaluation.clear, "notes": evaluation.bold_means}
+    shown = tables.to_latex(evaluation.table, anchors=evaluation.anchor_names, **look)
+    parts = [latex_comments([evaluation.footer]) + shown]
     return "\n\n".join([*parts, *map(section_to_latex, evaluation.sections)])
 
 
 def section_to_text(section: Section) -> str:
     """One further table for the terminal, below what it shows."""
-    return f"{section.title}\n{_sheet(section).to_text()}"
+    return "\n".join([section.title, _sheet(section).to_text(), *section.notes])
 
 
 def section_to_markdown(section: Section) -> str:
     """The same in Markdown."""
-    return f"{section.title}\n\n{_sheet(section).to_markdown()}"
+    notes = "".join(f"\n- {note}" for note in section.notes)
+    return f"{section.title}\n\n{_sheet(section).to_markdown()}" + f"\n{notes}" * bool(notes)
 
 
 def section_to_latex(section: Section) -> str:
     """The same as a tabular, what it shows as a comment above."""
     sheet = _sheet(section)
     titles = [title.capitalize() if re.match(r"[a-z]{2,}$", title) else title for title in sheet.columns]
-    return latex_comments([section.title]) + replace(sheet, columns=titles, gaps={}).to_latex()
+    return latex_comments([section.title, *section.notes]) + replace(sheet, columns=titles, gaps={}).to_latex()
 
 
 def section_to_csv(section: Section, world: str, name: str = "") -> str:

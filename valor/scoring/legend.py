@@ -14,16 +14,20 @@ NOT_CHECKED = "{:,} of {:,} clips are corrections not marked as checked; what no
 
 
 CLOSES_NOTHING = (
-    "the gate closes nothing: every segment that reaches its threshold passes, as by the rule none and as it is with a "
-    "maximum of the segments in the place of a network's own clip probabilities"
+    "the gate closes nothing, so that these are the figures of the rule none; clip probabilities that are the maximum "
+    "of the segments do that, a network's own do not"
 )
 """Said of a system with a gate that does not gate."""
+
+
+_BY_WHOM = {"han": "; HAN, VALOR and most others report by it"}
+"""Said of a rule that is called after one method of many."""
 
 
 def legend(rows: Sequence[TableRow], known: Published) -> list[str]:
     """What the words of the table mean: rules, truths, selection, coverage."""
     rules = {row.rule: _rule_in_full(row, known) for row in rows if row.post_processing is not None}
-    notes = [f"rule {short}: {full}" for short, full in rules.items() if full != short]
+    notes = [f"rule {short}: {full}{_BY_WHOM.get(short, '')}" for short, full in rules.items() if full != short]
     versions = {digest: version for version, digest in known.truths.items()}
     digests = dict.fromkeys(row.truth_sha256 for row in rows if row.truth_sha256)
     worlds = {row.truth_sha256: f"{row.world} " for row in rows if row.world}

@@ -64,6 +64,11 @@ class Difference:
         return frame
 
 
+def too_few(*seeds: int) -> str:
+    """What is said behind an interval over seeds of which there are two: it is many times as wide as over three."""
+    return ", which are too few to publish" * (min(seeds) == 2)
+
+
 def difference(found: SeedScores, base: SeedScores, *, paired: bool = True) -> Difference:
     """Compare two ways to train that were scored on the same clips.
 
@@ -163,7 +168,8 @@ def seeds_section(system: ScoredSeeds, baseline: ScoredSeeds) -> Section:
         return replace(over_clips, title=f"{first}; {said}; all ten differences:")
     at = found.seeds["segment", "type_av"]
     how = f"paired over {len(system.seeds)} seeds" if paired else f"of {counts} seeds, unpaired since these differ"
+    how += too_few(len(system.seeds), len(baseline.seeds))
     frame = found.to_frame()
     frame["clear"] = frame["clear"].map({True: "yes", False: "no"})
     title = f"{first}; ({at.low:+.1f}, {at.high:+.1f}) over seeds, {how}; all ten differences:"
-    return differences(title, frame, system.name, baseline.name)
+    return differences(title, frame, system.name, baseline.name, over_clips.notes)

@@ -21,10 +21,11 @@ from valor.eval.breakdown import breakdown, by_duration, exclusive_scores, score
 from valor.eval.counts import with_audio_visual
 from valor.eval.decide import PostProcessing, gated_probs, probs_with_audio_visual
 from valor.eval.events import MODALITIES, BoolArray, FloatArray
-from valor.eval.intervals import bootstrap, class_intervals, compare, difference_line, p_text
+from valor.eval.intervals import Intervals, bootstrap, class_intervals, compare, difference_line, p_text
 from valor.eval.metrics import Judged
 from valor.eval.reliability import reliability
 from valor.eval.scores import FIGURES, LEVELS, Scores, score
+from valor.eval.tables import FIGURE_TITLES
 from valor.training.decisions import at_half, decides_at_half, tuned_for
 
 THREE = (*MODALITIES, "audio_visual")
@@ -136,6 +137,8 @@ class Section:
     """Of which systems it is, where not of the one alone: columns of CSV and JSON before all others."""
     shown: pd.DataFrame | None = None
     """What people read in place of `frame`, where that has columns for programs."""
+    notes: Sequence[str] = ()
+    """Lines below it."""
 
 
 DIFFERENCES = "differences"
@@ -247,10 +250,29 @@ def difference_section(system: ScoredSystem, baseline: ScoredSystem) -> Section:
     frame = found.to_frame()
     first = difference_line(system.name, baseline.name, found.of("segment", "type_av"))
     title = f"Segment Type@AV: {first}, paired over {found.clips:,} clips; all ten differences:"
-    return differences(title, frame, system.name, baseline.name)
+    return differences(title, frame, system.name, baseline.name, clip_notes(found))
 
 
-def differences(title: str, frame: pd.DataFrame, system: str, baseline: str) -> Section:
+FEW_CLIPS = 30
+"""Below it intervals and p-values over clips are rough, and part."""
+
+
+def clip_notes(found: Intervals) -> list[str]:
+    """What is to be said of differences over clips: that these are few, and where interval and p do not agree."""
+    apart = []
+    for level in LEVELS:
+        for figure in FIGURES:
+            of = found.of(level, figure)
+            if of.p_value is not None and (of.low > 0 or of.high < 0) != (of.p_value < 1 - found.confidence):
+                apart.append(f"{level} {FIGURE_TITLES[figure]}")
+    few = f"{found.clips} clips are few: over fewer than {FEW_CLIPS} an interval comes out too narrow, and p is rough"
+    return [few] * (found.clips < FEW_CLIPS) + [
+        f"interval and p over clips do not agree on {', '.join(apart)}: the interval draws clips with replacement, p "
+        "swaps the two systems within clips, and where few clips differ the two part; take such a difference for open"
+    ] * bool(apart)
+
+
+def differences(title: str, frame: pd.DataFrame, system: str, baseline: str, notes: Sequence[str] = ()) -> Section:
     """A section of differences with the names of both; people read each interval as one column."""
     shown = frame[["level", "figure"]].copy()
     shown["Δ"] = [f"{value:+.1f}" for value in frame["value"]]
@@ -264,7 +286,7 @@ def differences(title: str, frame: pd.DataFrame, system: str, baseline: str) -> 
             shown[f"p {over}"] = frame[p].map(p_text)
     if "clear" in frame:
         shown["clear"] = frame["clear"]
-    return Section(DIFFERENCES, title, frame, {"system": system, "baseline": baseline}, shown)
+    return Section(DIFFERENCES, title, frame, {"system": system, "baseline": baseline}, shown, notes)
 
 
 def decision_section(system: ScoredSystem, split: Split, val: Predictions, val_split: Split) -> Section:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +128,32 @@ def override(recipe: Recipe, changes: Sequence[str]) -> Recipe:
     if isinstance(fit, Mapping):
         note_renamed([name for name in fit if name in RENAMED])
     return _changed(recipe, tree, tree_of(switches).get("methods", {}))
+
+
+def shortening(recipe: Recipe, epochs: int) -> list[str]:
+    """The changes by which a recipe trains so many epochs, warm-ups and parts of the training in proportion.
+
+    Args:
+        recipe: What is to be tried.
+        epochs: Of the whole training.
+
+    Raises:
+        ValueError: There is no epoch.
+
+    >>> shortening(Recipe(name="valor"), 6)[0]
+    'fit.epochs=6'
+    """
+    if epochs < 1:
+        raise ValueError(f"epochs must be at least 1, got {epochs}")
+    share = epochs / recipe.fit.epochs
+    parts = {
+        f"methods.{name}.{option.name}": getattr(options, option.name)
+        for name, options in recipe.methods.items()
+        for option in fields(options)
+        if option.name.endswith("_epochs")
+    }
+    kept = [f"{name}={max(1, round(share * held))}" for name, held in parts.items() if held]
+    return [f"fit.epochs={epochs}", f"fit.warmup_epochs={int(share * recipe.fit.warmup_epochs)}", *kept]
 
 
 def _changed(recipe: Recipe, values: Mapping[str, Any], switches: Mapping[str, Any] | None = None) -> Recipe:

@@ -37,3 +37,11 @@ def test_names_cover_no_other_name_and_no_interval():
 def test_a_figure_without_a_dot_is_refused():
     with pytest.raises(ValueError, match="at least one dot"):
         agreement_figure([], known="x", foretold="y")
+
+
+def test_hollow_dots_have_a_line_of_the_legend_where_there_are_any():
+    said = [text.get_text() for text in agreement_figure(DOTS, known="x", foretold="y").legends[0].get_texts()]
+    assert said[-1] == "interval misses the diagonal"
+    hit = [dot for dot in DOTS if dot.name != "miss"]
+    alone = agreement_figure(hit, known="x", foretold="y").legends
+    assert not any("misses" in text.get_text() for legend in alone for text in legend.get_texts())

@@ -15,32 +15,50 @@ from valor.eval.figures.style import COLUMN_WIDTH, PAPER_WIDTH, REPORT_WIDTH, St
 def test_label_bars_show_precision_recall_and_f_of_both_modalities():
     labels = LabelFigures(name="VALOR", precision=(1.0, 2.0), recall=(3.0, 4.0), f_score=(5.0, 6.0), type_av=7.0)
     axes = label_bars_figure([labels]).axes[0]
-    groups = [label.get_text().replace("\n", " ") for label in axes.get_xticklabels()]
-    assert dict(zip(groups, [patch.get_height() for patch in axes.patches], strict=True)) == {
-        "precision audible": 1,
-        "recall audible": 3,
-        "F by clip audible": 5,
-        "precision visible": 2,
-        "recall visible": 4,
-        "F by clip visible": 6,
-        "Type@AV both": 7,
+    groups = [label.get_text() for label in axes.get_yticklabels()]
+    assert dict(zip(groups, [patch.get_width() for patch in axes.patches], strict=True)) == {
+        "precision, audible": 1,
+        "recall, audible": 3,
+        "F by clip, audible": 5,
+        "precision, visible": 2,
+        "recall, visible": 4,
+        "F by clip, visible": 6,
+        "Type@AV": 7,
     }
 
 
-def test_bars_of_several_labels_stand_side_by_side_with_their_numbers():
+def test_bars_of_several_labels_stand_below_each_other_with_their_numbers():
     labels = [
         LabelFigures(name=name, precision=(p, 2.0), recall=(3.0, 4.0), f_score=(5.0, 6.0), type_av=7.0)
         for name, p in (("fused", 40.0), ("VALOR", 75.0))
     ]
     figure = label_bars_figure(labels, title="pseudo labels")
     axes = figure.axes[0]
-    left, right = axes.patches[0], axes.patches[7]
-    assert [left.get_height(), right.get_height()] == [40, 75]
-    assert left.get_x() + left.get_width() < right.get_x() and right.get_x() + right.get_width() < 0.5
+    upper, lower = axes.patches[0], axes.patches[7]
+    assert [upper.get_width(), lower.get_width()] == [40, 75]
+    assert upper.get_y() + upper.get_height() < lower.get_y() and lower.get_y() + lower.get_height() < 0.5
     assert [text.get_text() for text in axes.texts][::7] == ["40.0", "75.0"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["fused", "VALOR"]
     with pytest.raises(ValueError, match="at least one set of labels"):
         label_bars_figure([])
+
+
+@pytest.mark.parametrize("count", [1, 2, 6])
+@pytest.mark.parametrize("width", [COLUMN_WIDTH, PAPER_WIDTH, REPORT_WIDTH])
+def test_bars_of_labels_cover_nothing_and_lie_within_the_figure_at_every_width(width, count):
+    labels = [
+        LabelFigures(name=f"set {n}", precision=(100.0, 99.9), recall=(100.0, 0.0), f_score=(55.5, 60.0), type_av=100.0)
+        for n in range(count)
+    ]
+    figure = label_bars_figure(labels, title="Pseudo labels against the truth", style=Style(width=width))
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    words = [axes.xaxis.label, *axes.get_xticklabels(), *axes.get_yticklabels(), *axes.texts]
+    boxes = [text.get_window_extent() for text in words] + [figure.legends[0].get_window_extent()]
+    for n, box in enumerate(boxes):
+        inside = figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 and figure.bbox.y0 <= box.y0
+        assert inside and box.y1 <= figure.bbox.y1, n
+        assert not any(box.overlaps(other) for other in boxes[:n]), n
 
 
 NAMES = ("Speech", "Frying_(food)", "Dog")

@@ -122,3 +122,11 @@ def test_letters_that_a_font_lacks_are_boxes_and_no_warning(recwarn):
     column[0].set_ylabel("\u72d7")
     settle(figure)
     assert to_png(figure, dpi=20) and to_svg(figure) and to_pdf(figure) and not recwarn.list
+
+
+def test_columns_of_a_legend_are_as_wide_as_their_longest_entry():
+    figure, _ = stacked_axes([1.0], Style(width=3.35))
+    names = ["truth", "SIMULATED mine/seed-87", "SIMULATED valor++/seed-87"]
+    add_legend(figure, swatches(dict.fromkeys(names, "#000000")), "a clip", LIGHT)
+    figure.draw_without_rendering()
+    assert figure.legends[0].get_window_extent().x1 <= figure.bbox.x1

@@ -200,6 +200,14 @@ def test_latex_of_a_comparison_has_both_systems_and_headings_for_a_paper(toy, se
     assert report["differences"][0]["baseline"] == "poor"
 
 
+def test_a_figure_is_bold_only_where_the_difference_is_clear(toy, seeds):
+    on = (*toy.on, "--compare", seeds / "good" / "seed-1" / "predictions.npz", "--format", "latex")
+    alike = typed("evaluate", seeds / "good" / "seed-0" / "predictions.npz", *on).out
+    assert r"\textbf" not in alike and "bold:" not in alike
+    clear = typed("evaluate", seeds / "good", *toy.on, "--compare", seeds / "poor", "--format", "latex").out
+    assert r"\footnotesize bold: the better of the two where every interval leaves zero out and p over clips" in clear
+
+
 def test_two_systems_of_one_name_are_told_apart(toy, seeds):
     out = typed("evaluate", f"mine={seeds / 'good'}", *toy.on, "--compare", f"mine={seeds / 'poor'}").out
     assert f"mine - mine of {seeds / 'poor'} = " in out

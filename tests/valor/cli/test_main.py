@@ -368,3 +368,9 @@ def test_decisions_are_scored_as_they_are_and_take_no_rule(golden, tmp_path):
     assert "decisions as predicted" in done.out
     for rule in (("--gate", "none"), ("--gate", "clip"), ("--threshold", "0.5")):
         assert "decisions already" in golden.evaluate(*rule, file=tmp_path / "decided.npz").complaint()
+
+
+def test_more_than_a_command_takes_is_refused_with_its_own_usage():
+    said = typed("plot", "curves", "one", "two", "--annotations", "data")
+    assert said.code == 2 and said.err.startswith("usage: valor plot curves PREDICTIONS ")
+    assert said.err.endswith("unrecognized arguments: two; valor plot curves takes one PREDICTIONS\n")

@@ -102,6 +102,18 @@ def test_a_folder_of_seeds_is_drawn_as_the_mean_of_its_seeds(toy, tmp_path, monk
     assert "means over 2 seeds" in legend.get_title().get_text().replace("\n", " ")
 
 
+def test_a_timeline_of_seeds_is_of_the_first_and_says_so(toy, tmp_path, monkeypatch):
+    for seed, path in ((4, toy.good), (11, toy.poor)):
+        (tmp_path / "run" / f"seed-{seed}").mkdir(parents=True)
+        shutil.copy(path, tmp_path / "run" / f"seed-{seed}" / "predictions.npz")
+    drawn = []
+    monkeypatch.setattr("valor.cli.plot.write_figure", lambda path, figure: drawn.append(figure))
+    run = tmp_path / "run"
+    done = typed("plot", "timeline", run, *toy.on, "--clip", "typical", "--out", tmp_path / "f.png")
+    assert done.code == 0 and done.err == f"{run}: drawn is seed-4, the first of 2 seeds; name another to draw it\n"
+    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["truth", "run, seed-4"]
+
+
 def test_a_curve_of_seeds_is_the_mean_of_theirs(toy):
     of_seed = {
         n: score_system(str(n), read_predictions(path), toy.split) for n, path in enumerate((toy.good, toy.poor))

@@ -12,7 +12,7 @@ from tests.helpers.toy_parse import toy_parse
 from valor.data.label_file import LABEL_FACTS, PseudoLabels, read_pseudo_labels
 from valor.data.parse_file import read_parse
 from valor.data.predictions import Predictions, read_predictions
-from valor.data.provenance import Provenance
+from valor.data.provenance import Provenance, of_labels
 
 CLIPS = toy_clip_set(30)
 TRUTH = CLIPS.truth.numpy()
@@ -90,3 +90,15 @@ def test_events_that_are_not_listed_are_said_to_be_where_the_reader_finds_them()
     left = len(parse.events) - 12
     assert left > 0 and repr(parse).endswith(f"... and {left} more; see .events")
     assert parse.said("all in parses/street.json").endswith(f"... and {left} more; all in parses/street.json")
+
+
+def test_simulated_labels_and_clips_say_so_wherever_they_are_shown_and_saved(tmp_path, painted):
+    labels, clips = replace(LABELS, simulated=True), replace(CLIPS, simulated=True)
+    assert repr(labels).endswith(", SIMULATED") and repr(clips).endswith(", SIMULATED")
+    for drawn in (labels.plot(), clips.plot()):
+        assert "SIMULATED labels" in [text.get_text() for text in drawn.legends[0].get_texts()]
+    for of, simulated in ((labels, True), (LABELS, False)):
+        folder = tmp_path / str(simulated)
+        of.save(folder)
+        assert read_pseudo_labels(folder).simulated == of_labels(folder).simulated == simulated
+        assert of_labels(folder / "pseudo_labels.npz").simulated == simulated

@@ -155,7 +155,7 @@ def test_a_rule_goes_by_its_shortest_name(tmp_path, record, rule):
     ({"post_processing": PRESETS["jomold"].to_dict()}, "post-processing han and jomold"),
     ({"truth_sha256": KNOWN.truths["v2024"]}, "truth 3c748bbee0fa.* and 68e26a669c76"),
     ({"selection": "event audio"}, "selection segment Type@AV and event audio"),
-    ({"clips": 1143}, "1,200 of 1,200 clips and 1,143 of 1,200 clips"),
+    ({"clips": 1143}, "coverage: 1,200 of 1,200 clips and 1,143 of 1,200 clips"),
 ])  # fmt: skip
 def test_runs_that_were_not_scored_alike_are_refused_unless_mixing_is_meant(tmp_path, changes, message):
     runs = [write_run(tmp_path / "one"), write_run(tmp_path / "other", **changes)]
@@ -199,7 +199,7 @@ def test_published_rows_of_another_rule_truth_or_selection_are_left_out_and_name
 
 def test_published_rows_beside_runs_on_another_data_set_are_refused(tmp_path):
     run = write_run(tmp_path / "demo", clips=224, clips_expected=224, truth_sha256="cc" * 32)
-    with pytest.raises(ValueError, match="no published row may stand beside these runs.*mix=True"):
+    with pytest.raises(ValueError, match="no published row may stand beside demo: another .*mix=True"):
         compare([run], KNOWN)
 
 
@@ -232,7 +232,7 @@ def test_differences_are_from_the_baseline_and_never_from_impossible_figures(tmp
 def test_the_notes_say_rule_truth_selection_and_coverage(tmp_path):
     runs = [write_run(tmp_path / "part", clips=1143), write_run(tmp_path / "other", truth_sha256="ab" * 32)]
     notes = compare(runs, mix=True, known=KNOWN).notes
-    assert "rule han: segments >= 0.5, gate clip >= 0.5" in notes
+    assert "rule han: segments >= 0.5, gate clip >= 0.5; HAN, VALOR and most others report by it" in notes
     assert f"truth: v2020 {KNOWN.truths['v2020'][:12]}, own tables {'ab' * 6}" in notes
     assert "epoch chosen on validation by: segment Type@AV" in notes
     assert "part: 1,143 of 1,200 clips" in notes
@@ -311,3 +311,19 @@ def test_a_data_frame_says_of_each_row_what_the_csv_says(tmp_path):
     assert dict(frame.loc["one", ["post_processing", "extra_data", "tuned"]]) == {
         "post_processing": "han", "extra_data": "a set", "tuned": "none"}  # fmt: skip
     assert frame.loc["HAN (ECCV 2020)", "sources"] and frame["segment.type_av.sd"].isna().all()
+
+
+def test_scores_that_do_not_say_what_they_rest_on_take_it_from_the_recipe_of_their_run(tmp_path):
+    run = write_run(tmp_path / "old")
+    (run / "recipe.json").write_text(json.dumps({"run": {"extra_data": [], "tuned": ["epoch"]}}))
+    row = read_run(run)
+    assert (row.extra_data, row.tuned) == ((), ("epoch",))
+    assert read_run(write_run(run, extra_data=["a set"], tuned=[])).extra_data == ("a set",)
+
+
+def test_why_no_published_row_may_stand_beside_a_run_is_said(tmp_path):
+    part = write_run(tmp_path / "part", clips_expected=1300, truth_sha256="63" * 32)
+    with pytest.raises(
+        ValueError, match=r"stand beside part: another coverage \(\d+ rows\), another truth \(\d+ rows\)"
+    ):
+        compare([part], KNOWN)

@@ -161,9 +161,9 @@ def test_labels_are_drawn_with_their_quality(toy):
     quality = label_quality(labels, toy.split)
     figure = draw_labels([("half", quality)], of="demo world, test")
     assert figure.legends[0].get_title().get_text() == "Pseudo labels against the truth (demo world, test)"
-    heights = [patch.get_height() for patch in figure.axes[0].patches]
-    assert heights[0] == 100 and heights[1] == pytest.approx(quality.recall["audio"])
-    assert heights[-1] == pytest.approx(quality.scores.segment.type_av)
+    widths = [patch.get_width() for patch in figure.axes[0].patches]
+    assert widths[0] == 100 and widths[1] == pytest.approx(quality.recall["audio"])
+    assert widths[-1] == pytest.approx(quality.scores.segment.type_av)
 
 
 @pytest.mark.parametrize(("modality", "columns"), [("audio", 0), ("visual", 1), ("both", slice(None))])
@@ -178,3 +178,17 @@ def test_confusion_counts_the_modality_asked_for(systems, modality, columns):
     assert drawn == [NAMES[index].replace("_", " ") for index in shown_order(systems[0])][: len(drawn)]
     with pytest.raises(ValueError, match="modality must be one of audio, visual, both, got 'av'"):
         draw_confusion(systems[0], NAMES, modality="av")
+
+
+def test_classes_in_no_clip_are_left_out_and_counted(toy, systems):
+    few = [
+        replace(system, truth=system.truth & (np.arange(25) < 3), predicted=system.predicted) for system in systems[:1]
+    ]
+    there = int(few[0].truth.any(axis=(0, 1, 2)).sum())
+    figure = draw_classes(few, NAMES)
+    shown = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert sorted(shown) == sorted(name.replace("_", " ") for name in NAMES[:3]) and there == 3
+    title = figure.legends[0].get_title().get_text().replace("\n", " ")
+    assert "; left out: 22 of 25 classes, which are in no clip" in title
+    none = draw_classes([replace(few[0], truth=few[0].truth & False)], NAMES)
+    assert len(none.axes[0].get_yticklabels()) == 25 and "left out" not in none.legends[0].get_title().get_text()

@@ -1,11 +1,15 @@
 """Scores and tables in the hand: said in a line, drawn, saved, and read back by what reads such files."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import valor
+from tests.helpers.toy_scores import write_toy_scores
+from valor.data.predictions import read_predictions
+from valor.data.provenance import Provenance
 from valor.eval.figures.style import Style
 from valor.eval.figures.values import ValueRow, values_figure
 from valor.eval.scores import score
@@ -103,7 +107,10 @@ def test_differences_are_a_figure_and_a_file_of_every_form(seeds, tmp_path, pain
     frame = found.to_frame()
     for ending in (".txt", ".md", ".csv", ".tex", ".json", ".png", ".pdf", ".svg"):
         found.save(tmp_path / f"found{ending}")
-    assert (tmp_path / "found.txt").read_text().startswith(f"{found!r}; all ten differences:\n")
+    line, few = repr(found).split("\n  ")
+    assert few.startswith("20 clips are few: over fewer than 30")
+    text = (tmp_path / "found.txt").read_text()
+    assert text.startswith(f"{line}; all ten differences:\n") and text.endswith(f"\n{few}\n")
     assert (tmp_path / "found.md").read_text().count("\n| ") == 12
     tex = (tmp_path / "found.tex").read_text()
     assert tex.startswith("% Segment Type@AV: system") and "Level & Figure & $\\Delta$" in tex
@@ -139,3 +146,44 @@ def test_the_ten_figures_come_with_intervals(scores):
     assert list(frame.columns) == ["level", "figure", "value", "low", "high"] and len(frame) == 10
     row = frame[(frame["level"] == "event") & (frame["figure"] == "visual")].iloc[0]
     assert row["value"] == pytest.approx(scores.event.visual) and row["low"] < row["value"] < row["high"]
+
+
+def test_the_figure_of_scores_says_what_was_scored_and_that_it_is_simulated(tmp_path, painted):
+    toy = write_toy_scores(tmp_path)
+    for simulated, begins in (
+        (False, "F-scores of 24 clips (own tables, test), segments >= 0.5, gate "),
+        (True, "SIMULATED F-scores"),
+    ):
+        held = replace(read_predictions(toy.good), provenance=Provenance(simulated=simulated))
+        scores = valor.score(held, toy.data, split="test")
+        title = " ".join(scores.plot().get_suptitle().split())
+        assert title.startswith(begins) and title.endswith("with 95 % intervals over clips"), title
+        assert scores.plot(title="").get_suptitle() == "SIMULATED" * simulated
+        assert scores.plot(title="mine").get_suptitle() == "SIMULATED " * simulated + "mine"
+
+
+def test_intervals_are_a_line(scores):
+    found = scores.intervals(resamples=200)
+    assert repr(found).startswith(
+        f"95 % intervals over 20 clips: segment Type@AV {found.of('segment', 'type_av').text()}, "
+    )
+    assert "\n" not in repr(found) and "array(" not in repr(found)
+
+
+def test_two_seeds_are_said_to_be_too_few():
+    runs = [valor.score(TRUTH ^ (RNG.random(TRUTH.shape) < noise), TRUTH) for noise in (0.1, 0.1, 0.3, 0.3, 0.1, 0.3)]
+    assert "paired over 2 seeds, which are too few to publish, " in repr(valor.compare(runs[:2], runs[2:4]))
+    assert "too few" not in repr(valor.compare([*runs[:2], runs[4]], runs[2:4] + [runs[5]]))
+
+
+def test_where_interval_and_p_do_not_agree_is_said():
+    """Few clips differ, all of them one way: the interval leaves zero out, and swapping finds as much by chance."""
+    other = TRUTH.copy()
+    other[:4] = False
+    rare = valor.compare(
+        valor.score(np.tile(TRUTH, (2, 1, 1, 1)), np.tile(TRUTH, (2, 1, 1, 1))),
+        valor.score(np.concatenate([other, TRUTH]), np.tile(TRUTH, (2, 1, 1, 1))),
+    )
+    assert rare.clips.of("segment", "audio").low > 0 and rare.to_frame()["p"][0] > 0.05
+    (said,) = rare.notes
+    assert said.startswith("interval and p over clips do not agree on segment A, segment V")

@@ -367,7 +367,10 @@ BROKEN = "        p = charge.output.segment_probs.clamp(1e-6, 1 - 1e-6)  # [B, T
 
 
 @pytest.mark.parametrize(("line", "said"), [
-    ("        p = charge.output.segments\n", r"valor train: \S*entropy\.py, line 22: AttributeError: .*segments"),
+    ("        p = charge.output.segments\n",
+     r"valor train: \S*entropy\.py, line 22, in undecided: AttributeError: .*segments"),
+    ("        p, q = charge.output.segment_probs.unbind(1)\n",
+     r"entropy\.py, line 22, in undecided: ValueError: too many values .*\(-v shows the whole way there\)"),
     ("        p = charge.output.segment_probs * torch.nan\n",
      r"loss nan \(of its terms entropy nan\) with .* on the clips \S+, \S+, \S+, \S+, \S+ and \d+ more; "),
 ])  # fmt: skip

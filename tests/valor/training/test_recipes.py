@@ -3,7 +3,9 @@ from dataclasses import replace
 
 import pytest
 
+from valor.experiments.options import ROWS
 from valor.parsers.options import PARSERS
+from valor.training.recipe import shortening
 from valor.training.recipes import (
     RECIPES,
     find_recipe,
@@ -133,3 +135,23 @@ def test_a_recipe_by_name_is_for_as_many_classes_as_there_are(tmp_path):
     write_recipe(tmp_path / "recipe.json", find_recipe("demo"))
     read = find_recipe(str(tmp_path))
     assert for_classes(read, str(tmp_path), 5) == read
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_every_row_can_be_tried_in_few_epochs(row):
+    whole = find_recipe(row)
+    short = override(whole, shortening(whole, 2))
+    assert (short.fit.epochs, short.fit.warmup_epochs) == (2, 0)
+    of_whole = {name: held for name, held in shortening_of(whole).items() if held}
+    assert all(1 <= held < max(of_whole[name], 2) for name, held in shortening_of(short).items() if name in of_whole)
+    assert override(whole, shortening(whole, whole.fit.epochs)) == whole, "in proportion"
+
+
+def shortening_of(recipe):
+    """The epochs of parts and warm-ups of the methods, by name."""
+    return {
+        f"{name}.{option}": held
+        for name, options in recipe.methods.items()
+        for option, held in vars(options).items()
+        if option.endswith("_epochs")
+    }

@@ -53,7 +53,10 @@ def to_latex(found: PretrainBench) -> str:
     titles, *rows = _cells(found)
     begins = [n for n, result in enumerate(found.results) if n and result.cell.share != found.results[n - 1].cell.share]
     sheet = Sheet(columns=titles, rows=rows, gaps={n: [] for n in begins}, left=(0, 1))
-    return latex_comments([found.title, *notes(found)]) + sheet.to_latex()
+    has_star = any("*" in cell for row in rows for cell in row)
+    starred = [note for note in notes(found) if note.startswith("* ") and has_star]
+    told = [note for note in notes(found) if note not in starred]
+    return latex_comments([found.title, *told]) + sheet.to_latex(notes=starred)
 
 
 def to_csv(found: PretrainBench) -> str:
