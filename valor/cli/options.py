@@ -133,9 +133,9 @@ class Parser(argparse.ArgumentParser):
         found, rest = super().parse_known_args(args, namespace)
         if rest and self._subparsers is None:  # with its usage, not that of all commands
             taken = [action for action in self._added if not action.option_strings]
-            names = " and ".join(str(action.metavar or action.dest.upper()) for action in taken)
-            once = names and all(action.nargs in (None, "?") for action in taken) and not rest[0].startswith("-")
-            self.error(f"unrecognized arguments: {' '.join(rest)}" + f"; {self.prog} takes one {names}" * bool(once))
+            words = " and ".join(str(action.metavar or action.dest.upper()) for action in taken)
+            once = words and all(action.nargs in (None, "?") for action in taken) and not rest[0].startswith("-")
+            self.error(f"unrecognized arguments: {' '.join(rest)}" + f"; {self.prog} takes one {words}" * bool(once))
         if not hasattr(found, "flags"):
             typed = {word.partition("=")[0] for word in args or ()}
             for action in self._added:  # of the two, argparse would take the last and say nothing

@@ -16,6 +16,7 @@ from valor.eval.metrics import Metric
 from .features.feature_files import listed
 from .features.feature_options import STREAMS
 from .names import join_names
+from .provenance import MARK, Provenance
 from .shown import MOST_ROWS, frame_html, plot_clip
 
 if TYPE_CHECKING:
@@ -183,7 +184,8 @@ class ClipSet:
         Raises:
             ValueError: There is no such clip, or the set has neither truth nor labels.
         """
-        named = (("truth", self.truth), ("SIMULATED labels" if self.simulated else "labels", self.pseudo_labels))
+        labels = Provenance(simulated=self.simulated).marked("labels")
+        named = (("truth", self.truth), (labels, self.pseudo_labels))
         tracks = {name: (held > 1 / 2).cpu().numpy() for name, held in named if held is not None}
         if not tracks:
             raise ValueError("these clips have neither truth nor pseudo labels to draw; read them with labels=DIR")
@@ -197,7 +199,7 @@ class ClipSet:
         held = [name for name in ("truth", "pseudo_labels") if getattr(self, name) is not None]
         said = f"ClipSet of {len(self):,} clips: {self.audio.shape[1]} segments, {widths}, "
         marks = " and ".join(held) or "tags alone"
-        return f"{said}{len(self.class_names)} classes, {marks}{', SIMULATED' * self.simulated}"
+        return f"{said}{len(self.class_names)} classes, {marks}{f', {MARK}' * self.simulated}"
 
     def _repr_html_(self) -> str:
         """What notebooks show: a line, and the first clips with their tags."""

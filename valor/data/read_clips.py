@@ -111,7 +111,7 @@ def read_clip_set(
     if counts:
         held = {name: count[kept] for name, count in counts.items()}
         parts = _of_any_length(parts, held, [split.clip_ids[row] for row in kept])
-    found_in = of_features(features, Path(source), [split], store and place_of(store))
+    found_in = of_features(features, Path(source), [split], place_of(store) if store else None)
     found_in |= Provenance() if labels is None else of_labels(Path(labels))
     return ClipSet(
         clip_ids=tuple(split.clip_ids[row] for row in kept),
