@@ -56,6 +56,9 @@ LLP_ROWS: dict[str, LlpRow] = {
     "rounds++": LlpRow(
         published=None, source=OURS, beside=("VALOR++", "NREP", "UWAV, CLIP and CLAP"), minutes=56, gigabytes=0.8
     ),
+    "rounds-mm-cse": LlpRow(
+        published=None, source=OURS, beside=("VALOR++", "NREP", "UWAV, CLIP and CLAP"), gigabytes=0.8
+    ),
     "ppl": LlpRow(published=None, source="three clauses; all else open", beside=("HAN", "PPL"), gigabytes=1.1),
 }
 """The rows by name."""

@@ -96,6 +96,16 @@ _ROUNDS = {
 }
 """Ours: two rounds, with UWAV's losses."""
 
+_MM_CSE = Recipe(
+    name="mm-cse",
+    features=FeatureOptions(audio="clap", visual="clip"),
+    parser=replace(PARSERS["valor++"], network="class-wise", feedforward_width=512),
+    fit=replace(_PLUS_PLUS.fit, learning_rate=1e-4, min_learning_rate=0.0, warmup_epochs=0, schedule="step", seed=87),
+    methods={"mm-cse": METHODS["mm-cse"].on()},
+    note="MM-CSE: features of each class in each second. Its training script is not public; rate and schedule are "
+    "the defaults of its options. Its published row was not seen.",
+)
+
 _DEMO = Recipe(
     name="demo",
     features=FeatureOptions(audio="audio.embedding", visual="visual.embedding", motion=None),
@@ -337,16 +347,14 @@ RECIPES: dict[str, Recipe] = {
         methods=_ROUNDS,
         note="Ours, no published row: VALOR++ twice, likewise. Twice VALOR++'s time.",
     ),
-    "mm-cse": Recipe(
-        name="mm-cse",
-        features=FeatureOptions(audio="clap", visual="clip"),
-        parser=replace(PARSERS["valor++"], network="class-wise", feedforward_width=512),
-        fit=replace(
-            _PLUS_PLUS.fit, learning_rate=1e-4, min_learning_rate=0.0, warmup_epochs=0, schedule="step", seed=87
-        ),
-        methods={"mm-cse": METHODS["mm-cse"].on()},
-        note="MM-CSE: features of each class in each second. Its training script is not public; rate and schedule are "
-        "the defaults of its options. Its published row was not seen.",
+    "mm-cse": _MM_CSE,
+    "rounds-mm-cse": replace(
+        _MM_CSE,
+        name="rounds-mm-cse",
+        fit=replace(_MM_CSE.fit, epochs=120),
+        methods={**_MM_CSE.methods, "rounds": METHODS["rounds"].on()},
+        note="Ours, no published row: MM-CSE twice, the second time on labels its parser has had a say in "
+        "(docs/methods.md). Twice MM-CSE's time.",
     ),
     "leap": Recipe(
         name="leap",
