@@ -322,14 +322,14 @@ def weights_of(choice: TeacherChoice) -> list[WeightsPlace]:
     """
     names, extractors = check_choice(choice)
     lacking = {one.role: one for one in absent_weights(names, choice.checkpoints)}
-    found = []
+    own, found = _own_files(names), []
     for role, name in names.items():
         given = choice.checkpoints.get(role)
         if one := lacking.get(role):
             remedy = f"`{' && '.join(one.commands)}`, or `checkpoints` {role}=FILE"
             found.append(WeightsPlace(role, name, one.said.partition(" ")[2].strip("()"), absent=True, remedy=remedy))
         else:
-            place = given or where_weights_are(name)
+            place = given or where_weights_are(name) or own.get(role, (None,))[0]
             found.append(WeightsPlace(role, name, str(place or "where its name says")))
     for role, name in extractors.items():
         if role in RUNS or (given := choice.checkpoints.get(role)):

@@ -181,7 +181,8 @@ class Lacking:
         names = ", ".join(self.clip_ids[:_MOST_NAMED]) + ", ..." * (len(self.clip_ids) > _MOST_NAMED)
         said = f"{len(self.clip_ids):,} of the {self.clips:,} clips of the table are in no shard: {names}"
         if self.shares:
-            return f"{said}; share {', '.join(self.shares[:_MOST_NAMED])} has not run or not ended"
+            which, have = ("share", "has") if len(self.shares) == 1 else ("shares", "have")
+            return f"{said}; {which} {', '.join(self.shares[:_MOST_NAMED])} {have} not run or not ended"
         numbers = ", ".join(f"{n:05d}" for n in self.shards[:_MOST_NAMED]) + ", ..." * (len(self.shards) > _MOST_NAMED)
         return f"{said}; shard {numbers} (of N shares, shard k is made by share k % N + 1)"
 

@@ -205,11 +205,12 @@ def run(cli: argparse.Namespace) -> int:
     else:
         report = harvest(*where, build_teachers(choice, classes), **more)
     failures, most = len(report.failures), allowed(len(report.rows))
-    _say(report, options, len(manifest.clip_ids), listed=not cli.quiet or failures > most)
+    _say(report, options, len(manifest.clip_ids), listed=not cli.quiet or failures > most, hints=not cli.quiet)
     if failures and cli.allow_failures != "0":
         named = "" if not cli.quiet else f"{failures:,} clips failed, listed in {report.folder / 'failures.csv'}: "
         say(f"{named}{'no ' if failures <= most else ''}more than --allow-failures {cli.allow_failures} ({most:,})")
-    _say_caveat(known, data)
+    if not cli.quiet:
+        _say_caveat(known, data)
     if untagged:
         say(f"search it: valor search {quote(str(cli.store))} 'a dog barks'")
     return FAILURES_LISTED if failures > most else DONE
@@ -356,8 +357,10 @@ def _such_as(clip_ids: Sequence[str], most: int = 5) -> str:
     return f": {', '.join(clip_ids[:most])}{', ...' if len(clip_ids) > most else ''}" if clip_ids else ""
 
 
-def _say(report: HarvestReport, options: HarvestOptions, clips: int, *, listed: bool = True) -> None:
-    """The counts and, where they are to be `listed`, the first failures and where all of them are."""
+def _say(
+    report: HarvestReport, options: HarvestOptions, clips: int, *, listed: bool = True, hints: bool = True
+) -> None:
+    """The counts and, where they are to be `listed`, the first failures and where all of them are; what helps then."""
     counts = ", ".join(f"{count} {status}" for status, count in report.counts.items()) or "none in this share"
     share = "" if options.share.is_whole else f" of share {options.share} of {clips}"
     say(f"{len(report.rows)} clips{share} ({counts}), {report.skipped} of them cached before; wrote {report.folder}")
@@ -386,7 +389,7 @@ def _say(report: HarvestReport, options: HarvestOptions, clips: int, *, listed: 
         say(f"{len(report.failures)} clips failed; they are listed in {report.folder / 'failures.csv'}{again}")
         if held := sum(row.status not in UNREAD for row in report.failures):
             say(f"what there is of {held} of them is in the store: searches find it, and no labels are made of it")
-        if any(" damaged " in f" {row.message}" for row in report.failures):
+        if hints and any(" damaged " in f" {row.message}" for row in report.failures):
             say(
                 "a store takes whole clips alone, since evidence of a damaged one would be of a part of it: cut what "
                 "is good out of it (ffmpeg -ss FROM -to UNTIL -i IN -c copy OUT) and list that in its place; to parse "

@@ -22,6 +22,7 @@ from valor.data.thresholds import STORE_OF_THRESHOLDS, read_thresholds, threshol
 from valor.data.vocabulary import PLAIN_AUDIO, PLAIN_VISUAL, EventClass
 from valor.eval.figures.style import to_picture
 from valor.label_harvest.disk import replaced
+from valor.label_harvest.machine import remedy
 from valor.label_harvest.places.place import Place
 from valor.label_harvest.posterior import Posterior
 from valor.label_harvest.presence import PresenceOptions
@@ -343,9 +344,9 @@ def _writing(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        what = f"{error.filename or out}: the labels cannot be written ({error.strerror or error})"
         raise ValueError(
-            f"{error.filename or out}: the labels cannot be written ({error.strerror or error}); make room there or "
-            "give another `out`, and run the same command again"
+            f"{what}; {remedy(error.errno)}, or give another `out`, and run the same command again"
         ) from error
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from valor.data.parse_file import Parse
 from valor.data.shown import picture_html
 from valor.eval.figures.style import Style, to_png
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.media.streams import MediaReader
 
 from .formats.formats import format_named, write_events
@@ -129,14 +130,20 @@ class Parser:
         Raises:
             MediaError: The file cannot be parsed; says why.
             ValueError: The options do not fit the system, or the parser is closed.
-            TypeError: It is no path, but bytes or an open file.
+            TypeError: It is no path, but bytes or an open file; or a change is no field of `ParseOptions`.
         """
         if not isinstance(path, str | PathLike):
             raise TypeError(
                 f"a Parser takes the path of a media file, got {type(path).__name__}; write what it holds to a file, "
                 "such as a tempfile.NamedTemporaryFile(suffix='.mp4'), and give its name"
             )
-        options = replace(self.options, **changes) if changes else self.options  # type: ignore[arg-type]
+        known = [field.name for field in fields(ParseOptions)]
+        if strangers := [name for name in changes if name not in known]:
+            near = did_you_mean(strangers[0], known)
+            raise TypeError(
+                f"changes must be fields of ParseOptions, got {strangers[0]!r}{near}; see its documentation"
+            )
+        options = replace(self.options, **changes)  # type: ignore[arg-type]
         sketch = MediaSketch() if options.evidence is None else None
         watch = sketch.watch if sketch is not None else None
         with self._one_call:

@@ -9,7 +9,7 @@ import pytest
 from tests.helpers.toy_store import row_of, write_toy_store
 from valor.label_harvest.disk import is_locked
 from valor.label_harvest.store.share import Share, write_lock
-from valor.label_harvest.store.status import prometheus_text, store_status
+from valor.label_harvest.store.status import Lacking, prometheus_text, store_status
 
 
 @pytest.fixture
@@ -114,3 +114,11 @@ def test_looking_at_a_lock_keeps_nobody_from_having_it(store, monkeypatch):
     with write_lock(store):
         assert len(asked) == 2
     assert not is_locked(store / "none")
+
+
+def test_what_is_lacking_names_one_share_or_several():
+    for shares, said in (
+        (("3/4",), "; share 3/4 has not run or"),
+        (("3/4", "4/4"), "; shares 3/4, 4/4 have not run or"),
+    ):
+        assert said in str(Lacking(clip_ids=("a",), clips=2, shards=(2,), shares=shares))

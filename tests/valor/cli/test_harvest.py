@@ -61,6 +61,7 @@ def test_teachers_of_drawings_say_so_of_media_that_are_not_the_demos(world, tmp_
     assert said not in typed(*world).out
     (tmp_path / WORLD_FILE).unlink()
     assert typed(*world).out.splitlines()[-1] == typed(*world, "--plan").out.splitlines()[-1] == said
+    assert said not in typed(*world, "--quiet").out
 
 
 def test_what_can_be_done_about_damaged_clips_is_said(world, tmp_path):
@@ -72,6 +73,7 @@ def test_what_can_be_done_about_damaged_clips_is_said(world, tmp_path):
     out = typed(*world).out
     assert "1 undecodable" in out and "damaged video at" in out, out
     assert "is good out of it (ffmpeg -ss" in out and "`valor parse --salvage`" in out
+    assert "ffmpeg -ss" not in typed(*world, "--quiet").out
 
 
 def test_many_failures_are_left_to_the_file(world, monkeypatch):

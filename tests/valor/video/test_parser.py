@@ -82,6 +82,8 @@ def test_what_is_no_path_is_refused_in_a_sentence(clips, monkeypatch):
         for given, kind in ((b"\x00", "bytes"), (file, "BufferedReader")):
             with pytest.raises(TypeError, match=f"takes the path of a media file, got {kind}; write what it holds"):
                 parser(given)
+        with pytest.raises(TypeError, match="fields of ParseOptions, got 'salvag' .did you mean salvage"):
+            parser("x.mp4", salvag=True)
 
 
 def test_a_closed_parser_says_so(clips, monkeypatch):
