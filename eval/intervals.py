@@ -43,6 +43,9 @@ from .scores import FIGURES, LEVELS, PER_CLIP, Scores, f_scores
 LEAST_P = 1e-4
 """What 10,000 resamples can tell apart: the lowest they give is 1 / 10,001, however clear a difference is."""
 
+FEW_CLIPS = 30
+"""Of fewer clips a figure says little of others: such clips are shown with what they could be, unasked."""
+
 BLOCK = 2**21
 """Draws of clips held in memory at a time: 16 MiB."""
 
@@ -159,6 +162,19 @@ def bootstrap(scores: Scores, *, resamples: int = 10_000, confidence: float = 0.
     values = _checked(scores, resamples, confidence)
     figures = _of_blocks(values, _draw_clips, resamples, seed)
     return _intervals(values.mean(axis=0), figures, confidence, len(values))
+
+
+def few_clips(scores: Scores) -> str | None:
+    """What there is to say of scores of fewer than FEW_CLIPS clips: how far other clips could move them; else None."""
+    if scores.clips >= FEW_CLIPS:
+        return None
+    if scores.clips == 1:
+        return "one clip says nothing of others: no interval of segment Type@AV can be had of it"
+    found = bootstrap(scores).of("segment", "type_av")
+    return (
+        f"{scores.clips} clips are few: segment Type@AV of other ones like them may be anything from {found.low:.1f} "
+        f"to {found.high:.1f} (95 % over clips, itself too narrow of so few)"
+    )
 
 
 def compare(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..events import CountArray, Float64Array
+from ..intervals import FEW_CLIPS
 from ..tables import FIGURE_TITLES
 from .style import ON_SCREEN, Style, Theme, add_legend, settle, stacked_axes
 
@@ -55,6 +56,8 @@ class LoggedRun:
     """float64 [E]."""
     selected: int | None = None
     """The epoch whose weights were kept."""
+    clips: int | None = None
+    """How many clips the scores are of; of fewer than FEW_CLIPS the panel says so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +107,9 @@ def training_figure(
     figure, panels = stacked_axes(heights, style, columns=columns)
     contents = _one_system(systems[0][1], select_by, colours) if len(systems) == 1 else _many(systems, select_by, style)
     exponent = floor(log10(max(run.learning_rate.max() for _, runs in systems for run in runs) or 1))
-    titles = ("Loss", "Validation F (%)", "Gradient norm", f"Learning rate × 1e{exponent}")
+    few = {run.clips for _, runs in systems for run in runs if run.clips is not None and run.clips < FEW_CLIPS}
+    of_clips = f" of {min(few)} clip{'s' * (few != {1})}" if few else ""
+    titles = ("Loss", f"Validation F (%){of_clips}", "Gradient norm", f"Learning rate × 1e{exponent}")
     for number, (axes, lines, heading) in enumerate(zip(panels, contents, titles, strict=True)):
         scale = 10.0**-exponent if number == 3 else 1.0
         for line in lines:

@@ -8,11 +8,13 @@ import pytest
 
 from valor.eval.breakdown import breakdown
 from valor.eval.intervals import (
+    FEW_CLIPS,
     Interval,
     bootstrap,
     class_intervals,
     compare,
     difference_line,
+    few_clips,
     seed_interval,
     student_quantile,
     student_share,
@@ -154,6 +156,15 @@ def test_lines_as_they_are_quoted():
     assert Interval(62.04, 60.4, 63.5).text() == "62.0 [60.4, 63.5]"
     with pytest.raises(ValueError, match="a comparison needs the difference of two systems"):
         difference_line("A", "B", Interval(62.0, 60.4, 63.5))
+
+
+def test_of_few_clips_it_is_said_what_others_could_score():
+    of = Scores.of_clips(np.random.default_rng(0).random((FEW_CLIPS, 2, 4)))
+    few = Scores.of_clips(of.per_clip[:-1])
+    assert few_clips(of) is None and few_clips(Scores.of_clips(of.per_clip[:1])).startswith("one clip says nothing")
+    found = bootstrap(few).of("segment", "type_av")
+    ends = f"{found.low:.1f} to {found.high:.1f}"
+    assert f"29 clips are few: segment Type@AV of other ones like them may be anything from {ends} " in few_clips(few)
 
 
 def test_intervals_go_to_a_dict():

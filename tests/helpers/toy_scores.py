@@ -10,7 +10,7 @@ from valor.data.tables import Split, read_split, write_event_table, write_weak_t
 from valor.data.vocabulary import LLP_CLASSES, class_names
 
 NAMES = class_names(LLP_CLASSES)
-NUM_CLIPS = 24
+NUM_CLIPS = 32
 TABLES = {"train": "AVVP_train.csv", "val": "AVVP_val_pd.csv", "test": "AVVP_test_pd.csv"}
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from tests.helpers.typed import typed
 from valor.cli.new_dataset import next_commands
 from valor.data.datasets.dataset import dataset_of
 from valor.data.datasets.new_dataset import make_dataset
+from valor.data.label_file import read_pseudo_labels
+from valor.eval.scores import score
 from valor.viewer.corrections import Corrections
 from valor.viewer.sources import SourceOptions, read_document
 
@@ -137,6 +140,14 @@ def test_a_test_split_of_tags_alone_is_named_before_and_val_is_scored(yard, monk
     for again in (False, True):
         done = typed(*words, "--annotations", "three.val", "--out", "runs/three", "--device", "cpu")
         assert done.code == 0 and "3 clips of validation" in done.out, done
+        held, split = read_pseudo_labels("yard/labels"), dataset_of("three.val").read_split("three.val", "val")
+        rows = [held.clip_ids.index(clip_id) for clip_id in split.clip_ids]
+        figures = astuple(score(held.labels[rows], split.truth).segment)
+        assert re.search(r"^labels learned from .*$", done.out, re.M)[0].split()[3:] == [
+            f"{one:.1f}" for one in figures
+        ]
+        few = re.search(r"^note: 3 clips are few: segment Type@AV of other ones .* from \d+\.\d to .*$", done.out, re.M)
+        assert "; the epoch was chosen on these very clips, and corrections begin from what was corrected" in few[0]
         scores = dict(re.findall(r"^(validation|tags copied)(?: +\d+\.\d){3} +(\d+\.\d)", done.out, re.M)[:2])
         said = "note: the tags copied to every second score more in segment Type@AV"
         assert (said in done.out) == (float(scores["validation"]) < float(scores["tags copied"])) and scores, done

@@ -99,6 +99,7 @@ def run(cli: argparse.Namespace) -> int:
     from valor.data.anchors import zero_shot_of
     from valor.data.score_file import write_scores_json
     from valor.data.unseen import named_unseen
+    from valor.eval.intervals import few_clips
     from valor.scoring.layout import EVALUATION_FORMATS as LAYOUTS
     from valor.scoring.layout import Evaluation, evaluation_tables, full_report
     from valor.scoring.system import anchor_scores
@@ -134,6 +135,9 @@ def run(cli: argparse.Namespace) -> int:
     write_or_print(layouts, cli, tables=partial(evaluation_tables, evaluation), show=True)
     for said in left_out:
         print_note(f"note: {said}", cli)
+    if few := few_clips(system.scores):
+        at = [f"{name} {of.segment.type_av:.1f}" for name, of in anchors or anchor_scores(system, split)]
+        print_note(f"note: {few}; beneath it: {', '.join(at)}", cli)
     if baseline is not None and baseline.decides_as(seeds):
         print_note(f"note: {seeds.name} and {baseline.name} decide alike in every segment", cli)
     if cli.compare and (said := unlike_steps(dict(map(named_path, scored)))):

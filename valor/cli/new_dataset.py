@@ -67,9 +67,12 @@ def run(cli: argparse.Namespace) -> int:
     for note in made.notes:
         say(f"note: {note}")
     say(f"{made.folder} holds the same already" if made.was_there else f"wrote {made.folder}")
-    if not cli.quiet:
+    if not cli.quiet and "train" not in made.clips:
+        say("\nparses by a run, with --run RUN, are scored likewise; next:")
+    elif not cli.quiet:
         say("\nCLIP and CLAP judge, others by --visual NAME and --audio NAME of valor harvest; to try it without their")
         say("weights: --visual demo-visual --audio demo-audio, and the recipe demo; next:")
+    if not cli.quiet:
         for line in next_commands(made, cli.videos):
             say(f"  {line}")
     return DONE
@@ -108,6 +111,9 @@ def _lengths(made: NewDataSet, clips: int) -> str:
 def next_commands(made: NewDataSet, videos: Path | None) -> list[str]:
     """What to type next, from the data to a table; val without truth is marked by hand in between."""
     folder, media = shlex.quote(str(made.folder)), "DIR" if videos is None else shlex.quote(str(videos))
+    if "train" not in made.clips:
+        scored = [f"valor evaluate parses --annotations {folder} --split {split}" for split in made.dataset.annotated]
+        return [f"valor parse {media} --zero-shot {folder}/classes.json --out parses", *scored]
     run_folder = shlex.quote(f"runs/{made.dataset.name}")
     whole = made.dataset.segments is None
     recipe = "unav-valor" if whole else "valor-clips"  # raw maps of sound are of clips of one length

@@ -6,9 +6,15 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from valor.data.common_classes import JOURNAL
 from valor.data.datasets.dataset import dataset_of
 from valor.data.provenance import by_drawings
+from valor.eval.intervals import few_clips
+from valor.eval.scores import Scores
 from valor.experiments.options import PUBLISHED_AS
+from valor.training.beneath import LABELS, TAGS
 from valor.training.methods.methods import METHODS
 from valor.training.options import TRACKERS, TrainOptions
 from valor.training.recipes import RECIPES, Recipe, find_recipe, for_classes, override
@@ -137,7 +143,7 @@ def run(cli: argparse.Namespace) -> int:
             score = f"validation {figure_title(recipe.fit.select_by)} {other.fit.val_score:.2f}"
             say(f"  beside it {name}: selected epoch {other.fit.best_epoch} with {score}; wrote {other.folder}")
         results.append(result)
-    _say_scores(results)
+    _say_scores(results, corrected=options.annotations is not None and (options.annotations / JOURNAL).is_file())
     if results and (words := results[0].provenance.in_words):
         say(f"\nscored on {words}")
     for note in by_drawings(_teachers(results), cli.data):
@@ -153,8 +159,8 @@ def _teachers(results: "Sequence[SeedResult]") -> list[Mapping[str, Any]]:
     return [one for one in (*features, *labels) if one]
 
 
-def _say_scores(results: "Sequence[SeedResult]") -> None:
-    """The tables of each split that was scored, beside those of its tags copied; a sentence where these are higher."""
+def _say_scores(results: "Sequence[SeedResult]", *, corrected: bool) -> None:
+    """The tables of each split that was scored, and below each what is beneath it and how few clips it is of."""
     for split in ("val", "test"):
         scores = [found for result in results if (found := getattr(result, split)) is not None]
         if scores:
@@ -162,18 +168,31 @@ def _say_scores(results: "Sequence[SeedResult]") -> None:
             known = results[0].provenance
             rows = [(known.marked(SPLIT_TITLES[split]), scores)]
             rows += [(known.marked(DECISIONS[name]), found) for name, found in others.items() if split == "test"]
-            copied = [("tags copied", own) for own in (results[0].copied.get(split),) if own is not None]
-            say(f"\n{score_text([*rows, *copied], copied)}\n{scores[0].clips:,} clips of {SPLIT_TITLES[split]}")
+            anchors = results[0].anchors.get(split, {})
+            beneath = [(name, [own]) for name, own in anchors.items()]
+            say(f"\n{score_text([*rows, *beneath], beneath)}\n{scores[0].clips:,} clips of {SPLIT_TITLES[split]}")
             for name in scores[0].figures:
                 own = [f"{figure:.1f}" for one in scores if (figure := one.figures[name]) is not None]
                 say(f"{known.marked(name)}: {', '.join(own) or 'not defined'}")
-            mean, of_tags = fmean(one.segment.type_av for one in scores), [own.segment.type_av for _, own in copied]
-            if any(mean < one for one in of_tags):
-                say(
-                    f"note: the tags copied to every second score more in segment Type@AV, {of_tags[0]:.1f} to "
-                    f"{mean:.1f}: they know the true tags and nothing of when; times of such a parser are not to be "
-                    "relied on, more clips or better labels teach it"
-                )
+            mean = fmean(one.segment.type_av for one in scores)
+            for name, of in anchors.items():
+                if mean < of.segment.type_av:
+                    say(f"note: {_ABOVE[name].format(f'{of.segment.type_av:.1f} to {mean:.1f}')}")
+            if few := [found for result in results if (found := result.few.get(split)) is not None]:
+                of_clips = few_clips(Scores.of_clips(np.mean([one.per_clip for one in few], axis=0)))
+                say(f"note: {of_clips}{_CHOSEN * (split == 'val')}{_BEGUN * (corrected and split == 'val')}")
+
+
+_ABOVE = {
+    TAGS: "the tags copied to every second score more in segment Type@AV, {}: they know the true tags and nothing of "
+    "when; times of such a parser are not to be relied on, more clips or better labels teach it",
+    LABELS: "the labels it learned from score more in segment Type@AV, {}: its teachers, who were told the true tags, "
+    "know more of these clips than the parser; hold it against the teachers alone (`valor parse --zero-shot`)",
+}
+"""What to say where one of those beneath is above."""
+_CHOSEN = "; the epoch was chosen on these very clips"
+_BEGUN = ", and corrections begin from what was corrected, which flatters that and what learned from it"
+"""Both of validation."""
 
 
 def _refuse_missing(data: Path, recipe: Recipe, options: TrainOptions) -> None:

@@ -271,8 +271,8 @@ def _say_moving(files: Sequence[Path], gates: str) -> None:
     others = len(files) - 1
     more = f" and {others} more parse{'s' * (others > 1)}" if others else ""
     _LOG.warning(
-        "%s%s: of media longer than what the parser looks at at once (a window); whether a class counts at all was "
-        "decided anew in every window, and is scored as it was decided, which is what the viewer shows",
+        "%s%s: long media were parsed in pieces (windows), and whether a class occurs was decided in each piece; "
+        "scored is what was decided there, as the viewer shows it",
         files[0], more,
     )  # fmt: skip
 

@@ -31,7 +31,7 @@ from valor.training.facts import UNSEEN
 
 from .columns import SAID
 from .compare import FACTS, FLATTERED, NOTHING, UNCHECKED, Comparison, figure_names, said_of
-from .legend import CLOSES_NOTHING, NOT_CHECKED
+from .legend import CLOSES_NOTHING, EMPTY, NOT_CHECKED
 from .over_seeds import ScoredSeeds
 from .published import RECALLED
 from .row import TableRow
@@ -387,6 +387,7 @@ class Evaluation:
         rule = rule_text(report["post_processing"])
         flattered = "; thresholds chosen on this very split, and so flattered" * report.get(FLATTERED, False)
         flattered += f"; {CLOSES_NOTHING}" * report.get(OPEN_GATE, False)
+        flattered += "".join(f"; {EMPTY.format(*words)}" for words in self.system.empty)
         unchecked = report.get(UNCHECKED, 0)
         judged = f"; {NOT_CHECKED.format(unchecked, report['clips'])}" if unchecked else ""
         return f"{covered}, truth {self.truth_version} {report['truth_sha256'][:12]}, {rule}{flattered}{judged}"

@@ -19,6 +19,9 @@ CLOSES_NOTHING = (
 )
 """Said of a system with a gate that does not gate."""
 
+EMPTY = "nothing {} is annotated or found in any clip, which counts as 100 in {}, as for whoever finds nothing"
+"""Said of a modality without an event on either side: `valor.scoring.system.ScoredSystem.empty`."""
+
 
 _BY_WHOM = {"han": "; HAN, VALOR and most others report by it"}
 """Said of a rule that is called after one method of many."""

@@ -58,6 +58,16 @@ class ScoredSystem:
         """Where a segment exists, bool [N, T]; None for clips of one length."""
         return self.predictions.valid
 
+    @property
+    def empty(self) -> list[tuple[str, str]]:
+        """What is neither annotated nor predicted anywhere, and which figures that counts as 100 in, for `EMPTY`."""
+        marks = self.predicted | self.truth
+        marked = (marks if self.valid is None else marks & self.valid[..., None, None]).any(axis=(0, 1, 3))
+        words = ("audible", "A"), ("visible", "V")
+        return [
+            (kind, f"{figure}, AV and so Type@AV") for (kind, figure), one in zip(words, marked, strict=True) if not one
+        ]
+
     def probs(self, name: str = "this") -> FloatArray:
         """Probabilities float [N, T, M, C] under the gate of the rule that was used.
 

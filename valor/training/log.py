@@ -72,6 +72,7 @@ def read_training_log(run: Path | str) -> LoggedRun:
         grad_norm=np.array([record["grad_norm"] for record in records]),
         learning_rate=np.array([record["learning_rate"] for record in records]),
         selected=kept[-1] if kept else None,
+        clips=records[0]["clips"],
     )
 
 
@@ -189,6 +190,7 @@ def _plain_record(record: dict[str, Any]) -> dict[str, Any]:
         "grad_norm": as_number(record["grad_norm"], "grad_norm", 0, _HIGHEST),
         "learning_rate": as_number(record["learning_rate"], "learning_rate", 0, _HIGHEST),
         "selected": as_flag(record["selected"], "selected"),
+        "clips": as_whole(record["val"]["clips"], "clips", 1),
     }
 
 

@@ -19,18 +19,22 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
+from valor.data.clips import ClipSet, of_classes
 from valor.data.own_files import changed_own
 from valor.data.predictions import score_predictions, write_predictions
 from valor.data.provenance import Provenance
 from valor.data.score_file import write_scores_json
 from valor.data.shown import frame_html
 from valor.eval.decide import PostProcessing
-from valor.eval.scores import FIGURES, LEVELS, TenScores, levels_over, score, tags_copied
+from valor.eval.intervals import FEW_CLIPS
+from valor.eval.scores import FIGURES, LEVELS, Scores, TenScores, levels_over
 from valor.label_harvest.strict_json import loads
+from valor.parsers.hybrid import HybridParser
 from valor.parsers.word_head import WordHead
 
+from .beneath import anchors_of
 from .beside import BESIDE, Beside, named_beside, read_beside, train_together
-from .checkpoint import read_checkpoint
+from .checkpoint import CheckpointCard, read_checkpoint
 from .decisions import score_otherwise, tuned_for
 from .facts import facts_of
 from .log import figure_title, read_training_log, tracking, write_seeds_picture, write_training_picture
@@ -44,7 +48,7 @@ from .run import RunSets, make_deterministic, marked_recipe, pick_device, read_r
 from .run_folder import BEST, LOG, ON_TEST, ON_TEST_SCORES, PREDICTIONS, SCORES
 from .run_store import note_store
 from .scored import damaged_predictions, damaged_scores, refuse_damaged
-from .train import ALSO_TEST, VALOR_RULE, FitResult, figure_of
+from .train import ALSO_TEST, VALOR_RULE, FitResult, figure_of, validate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,9 +73,10 @@ class SeedResult:
     """Test scores by the other decisions, by the name of their file, see the top of this file."""
     beside: "Mapping[str, SeedResult]" = field(default_factory=dict)
     """The sets that were trained beside it, by name."""
-    copied: Mapping[str, TenScores] = field(default_factory=dict)
-    """By split, what its tags score, copied to every second: knows nothing of when, and is what a training has to beat.
-    """
+    anchors: Mapping[str, Mapping[str, TenScores]] = field(default_factory=dict)
+    """By split and name, what a training has to beat: see `valor.training.beneath`."""
+    few: Mapping[str, Scores] = field(default_factory=dict)
+    """Scores clip by clip of the splits that have fewer than FEW_CLIPS: what they could be of other clips."""
     provenance: Provenance = field(default_factory=Provenance)
     """What it was trained and scored on."""
 
@@ -267,9 +272,12 @@ def _finished(
 ) -> SeedResult:
     """A training that is done, with the scores of its kept epoch on the test split."""
     trained = fit.resumed_from < recipe.fit.epochs
-    report, decisions = (
-        _score_test(recipe, sets, folder, options.device, own, write=trained) if sets.test else (None, {})
+    tested, report, decisions = (
+        _score_test(recipe, sets, folder, options.device, own, write=trained) if sets.test else (None, None, {})
     )
+    few = {} if tested is None or tested.clips >= FEW_CLIPS else {"test": tested}
+    if len(sets.val) < FEW_CLIPS:
+        few["val"] = _score_val(recipe, sets, folder, options.device, own)
     if report is not None and recipe.fit.also_on_test and (found := best_on_test(folder, recipe, report)):
         write_scores_json(folder / ON_TEST_SCORES, found)
     if report is None and not trained:
@@ -289,51 +297,48 @@ def _finished(
         test=None if report is None else TenScores.from_dict(report),
         report=report,
         decisions={name: TenScores.from_dict(of) for name, of in decisions.items()},
-        copied=_copied(sets, tested=report is not None),
+        anchors=anchors_of(sets, tested=report is not None),
+        few=few,
         provenance=sets.provenance,
     )
 
 
-def _copied(sets: RunSets, *, tested: bool) -> dict[str, TenScores]:
-    """Scores of the tags of each scored split; of none where classes were left out."""
-    scored = {} if sets.unseen else {"val": sets.val}
-    if scored and tested and sets.test:
-        scored["test"] = sets.test[1]
-    found: dict[str, TenScores] = {}
-    for name, clips in scored.items():
-        if clips.truth is None:
-            continue
-        tags = clips.weak_labels if clips.modality_tags is None else clips.modality_tags
-        truth, valid = clips.truth.cpu().numpy(), None if clips.valid is None else clips.valid.cpu().numpy()
-        marks = tags_copied(tags.cpu().numpy(), truth.shape[1])
-        if valid is not None:  # a segment with an event exists, and counts as nothing found where there are no features
-            marks, valid = marks & valid[..., None, None], valid | truth.any(axis=(2, 3))
-        found[name] = score(marks, truth, valid=valid)
-    return found
-
-
-def _score_test(
-    recipe: Recipe, sets: RunSets, folder: Path, device: str, own: OwnParts, *, write: bool
-) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Predict and score the test split with the kept weights; score files, of other decisions by their names.
-
-    Predictions and scores are written if `write` or where they are missing or damaged: a user may have scored a
-    finished run by another rule, which a second start must not undo.
-    """
-    assert sets.test is not None  # asked for by the caller
-    split, clips = sets.test
+def _kept(
+    sets: RunSets, folder: Path, device: str, own: OwnParts, clips: ClipSet
+) -> tuple[HybridParser, CheckpointCard, tuple[str, ...]]:
+    """The parser of the kept epoch, what its file says, and the classes of these clips that it parses for."""
     parser, card = read_checkpoint(folder / BEST, own=own)
     held = sets.train.class_names
     if sets.words is not None:
         assert isinstance(parser.classifier, WordHead)
         parser.classifier.take(*sets.words.of(clips.class_names))
         held = clips.class_names
-    parser = parser.to(pick_device(device))
+    return parser.to(pick_device(device)), card, held
+
+
+def _score_val(recipe: Recipe, sets: RunSets, folder: Path, device: str, own: OwnParts) -> Scores:
+    """Scores of the kept epoch clip by clip, as they were when it was chosen."""
+    val = of_classes(sets.val, sets.train.class_names, emptied=False) if sets.unseen else sets.val
+    parser, _, _ = _kept(sets, folder, device, own, val)
+    return validate(parser, val, Methods(recipe.methods, own.methods).decision(VALOR_RULE))
+
+
+def _score_test(
+    recipe: Recipe, sets: RunSets, folder: Path, device: str, own: OwnParts, *, write: bool
+) -> tuple[Scores, dict[str, Any], dict[str, dict[str, Any]]]:
+    """Predict and score the test split with the kept weights; scores, and score files, of other decisions by names.
+
+    Predictions and scores are written if `write` or where they are missing or damaged: a user may have scored a
+    finished run by another rule, which a second start must not undo.
+    """
+    assert sets.test is not None  # asked for by the caller
+    split, clips = sets.test
+    parser, card, held = _kept(sets, folder, device, own, clips)
     known = sets.provenance | Provenance(own_files_changed=changed_own(card.recipe))
     predictions = replace(predict_classes(parser, clips, held), provenance=known)
     methods = Methods(recipe.methods, own.methods)
     rule = methods.decision(VALOR_RULE)
-    _, report = score_predictions(
+    scores, report = score_predictions(
         predictions, split, rule, allow_subset=recipe.features.missing == "drop", zero_shot=sets.zero_shot
     )
     report["selection"] = figure_title(recipe.fit.select_by)
@@ -343,7 +348,7 @@ def _score_test(
     if write or damaged_scores(folder):
         write_scores_json(folder / SCORES, report)
     if sets.unseen:
-        return report, {}  # no cut of a class that was left out is to be chosen
+        return scores, report, {}  # no cut of a class that was left out is to be chosen
 
     def tune() -> PostProcessing:
         val = sets.val
@@ -351,7 +356,7 @@ def _score_test(
         valid = None if val.valid is None else val.valid.cpu().numpy()
         return tuned_for(predict_split(parser, val), val.truth.cpu().numpy(), rule, valid)
 
-    return report, score_otherwise(folder, split, predictions, rule, tune, report, write=write)
+    return scores, report, score_otherwise(folder, split, predictions, rule, tune, report, write=write)
 
 
 def best_on_test(folder: Path, recipe: Recipe, report: Mapping[str, Any]) -> dict[str, Any] | None:

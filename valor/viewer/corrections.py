@@ -512,8 +512,8 @@ def _write_labels(path: Path, document: Document, corrected: Mapping[str, Events
         path.unlink(missing_ok=True)  # of when the clips were of one length: it lacks what was corrected since
         numbers = f"{', '.join(map(str, lengths[:-1]))} and {lengths[-1]}"
         notes[path.name] = (
-            f"not written, since its clips have {numbers} segments and labels are of clips of one length; to train on "
-            "them, correct those of each length in a folder of their own"
+            "not written, and of no use but to train on these clips as labels: labels are of clips of one length, and "
+            f"these have {numbers} segments; correct those of each length in a folder of their own"
         )
 
 

@@ -29,7 +29,7 @@ def test_thresholds_are_chosen_on_val_printed_and_stored(toy, tmp_path):
     speech = next(line for line in done.out.splitlines() if line.startswith("Speech")).split()
     assert float(speech[1]) == pytest.approx(found.thresholds["audio"][0], rel=1e-3)
     assert speech[2] == f"{100 * found.f_scores['audio'][0]:.1f}"
-    assert "segment_threshold by segment-f on 24 of 24 val clips" in done.out and "note" not in done.out
+    assert "segment_threshold by segment-f on 32 of 32 val clips" in done.out and "note" not in done.out
     assert next(line for line in done.out.splitlines() if line.startswith("Blender")).split()[2] == "–"
 
 

@@ -18,6 +18,7 @@ from tests.helpers.toy_scores import NAMES, noisy, write_toy_scores
 from tests.helpers.typed import typed
 from valor.data.prediction_files import write_any_predictions
 from valor.data.predictions import Predictions, decisions, read_predictions, write_predictions
+from valor.data.tables import write_event_table, write_weak_table
 from valor.eval.decide import PRESETS
 from valor.eval.intervals import seed_interval
 from valor.eval.scores import FIGURES, LEVELS, score
@@ -136,8 +137,8 @@ def test_intervals_and_differences(toy):
     worse = evaluated(toy, file=toy.poor)
     assert difference["value"] == pytest.approx(report["segment"]["type_av"] - worse["segment"]["type_av"])
     out = typed("evaluate", toy.good, *toy.on, "--interval", "--compare", f"bad={toy.poor}").out
-    assert "95 % intervals: bootstrap over 24 clips, 10,000 resamples" in out
-    assert re.search(r"Segment Type@AV: good - bad = \+\d+\.\d \[\d+\.\d, \d+\.\d\], paired over 24 clips", out)
+    assert "95 % intervals: bootstrap over 32 clips, 10,000 resamples" in out
+    assert re.search(r"Segment Type@AV: good - bad = \+\d+\.\d \[\d+\.\d, \d+\.\d\], paired over 32 clips", out)
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +166,7 @@ def test_folders_of_seeds_are_compared_over_clips_and_over_seeds(toy, seeds):
     out = typed("evaluate", f"mine={seeds / 'good'}", *toy.on, "--compare", seeds / "poor").out
     assert re.search(r"^mine \(3 seeds\) .* ± ", out, re.MULTILINE), out
     said = (
-        r"mine - poor = .*\], paired over 24 clips, values averaged over seeds; \(.*\) over seeds, paired over 3 seeds"
+        r"mine - poor = .*\], paired over 32 clips, values averaged over seeds; \(.*\) over seeds, paired over 3 seeds"
     )
     assert re.search(said, out) and "(95 % over seeds)" in out, out
     assert re.search(r"^poor \(3 seeds\) .* ± ", out, re.MULTILINE), "both stand in the table of scores"
@@ -267,13 +268,13 @@ def test_a_part_of_the_split_says_its_coverage(toy, tmp_path):
     write_any_predictions(tmp_path / "part.npz", part)
     assert "5 missing" in typed("evaluate", tmp_path / "part.npz", *toy.on).complaint()
     assert (
-        "\n19 of 24 test clips, truth of own tables "
+        "\n27 of 32 test clips, truth of own tables "
         in typed("evaluate", tmp_path / "part.npz", *toy.on, "--subset").out
     )
     refused = typed("evaluate", toy.good, *toy.on, "--subset", "--compare", tmp_path / "part.npz")
     left_out, complaint = refused.err.splitlines()
     assert refused.code == 2 and "leaves out 5 clips" in left_out
-    assert "must be predictions of the same clips, got 24 and 19" in complaint
+    assert "must be predictions of the same clips, got 32 and 27" in complaint
 
 
 @pytest.mark.parametrize("name", ["markdown", "csv", "latex"])
@@ -336,3 +337,25 @@ def test_systems_that_decide_alike_are_said_to_and_p_has_a_floor(toy, tmp_path):
     for name, least in (("d.tex", "$<$ 0.0001"), ("d.csv", "9.999000099990002e-05"), ("d.md", "&lt; 0.0001")):
         valor.compare(toy.good, toy.poor, toy.data, split="test").save(tmp_path / name)
         assert least in (tmp_path / name).read_text(encoding="utf-8")
+
+
+def test_few_clips_and_a_modality_without_events_are_said_beside_what_finding_nothing_scores(toy, tmp_path):
+    """Also where a whole film is wrong: nothing seen, nothing said to be seen, is 100."""
+    write_weak_table(tmp_path / "AVVP_test_pd.csv", ("a", "b"), np.eye(2, 25, dtype=bool), NAMES)
+    write_event_table(tmp_path / "AVVP_eval_audio.csv", [("a", 0, 3, NAMES[0]), ("b", 5, 9, NAMES[1])])
+    write_event_table(tmp_path / "AVVP_eval_visual.csv", [])
+    marks = np.zeros((2, 10, 2, 25), dtype=bool)
+    marks[:, :2, 0, 7] = True
+    write_any_predictions(tmp_path / "p.npz", Predictions(clip_ids=("a", "b"), class_names=NAMES, predicted=marks))
+    on = ("evaluate", tmp_path / "p.npz", "--annotations", tmp_path, "--split", "test")
+    found = typed(*on)
+    assert found.code == 0 and re.search(r"^p +0\.0 +100\.0 +100\.0 +66\.7 ", found.out, re.M), found
+    assert (
+        "; nothing visible is annotated or found in any clip, which counts as 100 in V, AV and so Type@AV" in found.out
+    )
+    assert "audible is annotated" not in found.out
+    assert re.search(
+        r"\nnote: 2 clips are few: .*; beneath it: nothing predicted 66\.7, tags copied \d+\.\d\n$", found.out
+    )
+    whole = typed("evaluate", toy.good, *toy.on).out
+    assert "are few" not in whole and "counts as 100" not in whole

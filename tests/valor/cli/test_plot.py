@@ -171,7 +171,7 @@ def test_quiet_may_stand_on_either_side_of_the_kind(toy, tmp_path):
 
 @pytest.mark.parametrize(("kind", "more", "message"), [
     ("labels", "--out f.jpg", r"--out must end in .png, .svg or .pdf, got f.jpg"),
-    ("timeline", "--clip gone", "clip must be one of the 24 of the split 'test', such as "),
+    ("timeline", "--clip gone", "clip must be one of the 32 of the split 'test', such as "),
     ("curves", "--gate none --preset han", "--preset says gate and threshold already"),
 ])  # fmt: skip
 def test_wrong_use_is_one_message_and_no_file(toy, tmp_path, monkeypatch, kind, more, message):

@@ -30,7 +30,7 @@ def test_one_file_is_written(toy, tmp_path):
         "view", f"VALOR={toy.good}", toy.poor, "--data", toy.data, "--out", tmp_path / "v.html", "--threshold", 0.4
     )
     assert (done.code, done.err) == (0, "note: no media: the page offers to choose files\n")
-    assert re.fullmatch(rf"24 clips, 0\.\d MB; wrote {tmp_path / 'v.html'}\n", done.out)
+    assert re.fullmatch(rf"32 clips, 0\.\d MB; wrote {tmp_path / 'v.html'}\n", done.out)
     assert '"thresholds":4000' in (tmp_path / "v.html").read_text(encoding="utf-8")
     assert not toy.good.with_name("good.corrections").exists()
 
@@ -65,7 +65,7 @@ def test_it_serves_until_interrupted(toy):
     words = [sys.executable, "-m", "valor", "view", str(toy.good), "--no-browser"]
     process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        address = re.fullmatch(r"24 clips at (http://127\.0\.0\.1:\d+/\S+/)\n", process.stdout.readline())[1]
+        address = re.fullmatch(r"32 clips at (http://127\.0\.0\.1:\d+/\S+/)\n", process.stdout.readline())[1]
         assert b"<title>good" in urlopen(address, timeout=10).read()
         time.sleep(0.1)
     finally:
@@ -105,7 +105,7 @@ def test_the_browser_opens_unless_told_not_to(toy, monkeypatch):
     )
     led = []
     done = typed("view", toy.good)
-    address = done.out.removeprefix("24 clips at ").strip()
+    address = done.out.removeprefix("32 clips at ").strip()
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/[\w-]{24}/", address) and f"url={address}" in led[0]
     ((url, door),) = opened
     assert url.startswith("file:///") and address.split("/")[3] not in url  # every user can read command lines

@@ -217,11 +217,11 @@ def test_media_named_as_those_of_llp_stand_for_the_clips_of_the_split(tmp_path):
     figures = []
     for source in (toy.good, folder):
         done = typed("evaluate", source, *toy.on, "--gate", "none", "--json", tmp_path / "s.json")
-        assert done.code == 0 and "24 of 24 test clips" in done.out, done
+        assert done.code == 0 and "32 of 32 test clips" in done.out, done
         figures.append(json.loads((tmp_path / "s.json").read_text())["segment"])
     assert figures[1] == pytest.approx(figures[0], abs=0.5)
     done = typed("calibrate", folder, *toy.on, "--gate", "none", "--out", tmp_path / "t.json")
-    assert done.code == 0 and "24 of 24 test clips" in done.out, done
+    assert done.code == 0 and "32 of 32 test clips" in done.out, done
 
 
 def test_media_that_may_be_two_clips_is_refused(tmp_path):

@@ -261,7 +261,7 @@ def test_a_folder_with_a_film_is_scored_as_far_as_it_can_be(parses, tmp_path, ca
     assert "or nobody corrected them yet (film.json, my yard.json)" in caplog.text
     assert "1 of 1 test clips" in (told := capsys.readouterr().out) and "100.0     100.0" in told
     assert typed("evaluate", parses, "--annotations", "all", "--split", "test") == 0
-    assert "film.json: of media longer than what the parser looks at at once (a window); whether a class" in caplog.text
+    assert "film.json: long media were parsed in pieces (windows), and whether a class occurs" in caplog.text
     assert "100.0     100.0" in capsys.readouterr().out
     caplog.clear()
     assert typed("evaluate", parses, "--annotations", "all", "--split", "test", "--gate", "none") == 0

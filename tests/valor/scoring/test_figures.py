@@ -69,7 +69,7 @@ def test_a_timeline_of_a_clip_of_any_length_ends_with_the_clip(toy, systems, tmp
 def test_a_timeline_of_an_unknown_clip_is_refused(toy, systems):
     first, second, third, *_ = ids = toy.split.clip_ids
     near = (
-        f"clip must be one of the 24 of the split 'test', such as {first}, {second}, {third}, ..., or 'typical', got 'g"
+        f"clip must be one of the 32 of the split 'test', such as {first}, {second}, {third}, ..., or 'typical', got 'g"
     )
     with pytest.raises(ValueError, match=re.escape(near)):
         draw_timeline(systems, toy.split, "gone")
@@ -77,7 +77,7 @@ def test_a_timeline_of_an_unknown_clip_is_refused(toy, systems):
     for wrong in (f"{ids[7][:11]}_1_999", ids[7][:11]):
         with pytest.raises(ValueError, match=re.escape(f"such as {', '.join(of_file[:3])}")):
             draw_timeline(systems, toy.split, wrong)
-    held = replace(systems[0].predictions, clip_ids=tuple(f"x{n}" for n in range(24)))
+    held = replace(systems[0].predictions, clip_ids=tuple(f"x{n}" for n in range(32)))
     with pytest.raises(ValueError, match="good: holds no prediction of the clip"):
         draw_timeline([replace(systems[0], predictions=held)], toy.split, toy.split.clip_ids[0])
 
@@ -169,7 +169,7 @@ def test_labels_are_drawn_with_their_quality(toy):
 @pytest.mark.parametrize(("modality", "columns"), [("audio", 0), ("visual", 1), ("both", slice(None))])
 def test_confusion_counts_the_modality_asked_for(systems, modality, columns):
     figure = draw_confusion(systems[0], NAMES, modality=modality)
-    true = systems[0].truth[:, :, columns].reshape(240, -1, 25).sum(axis=(0, 1))
+    true = systems[0].truth[:, :, columns].reshape(320, -1, 25).sum(axis=(0, 1))
     rows = [label.get_text().split("  ") for label in figure.axes[0].get_yticklabels()]
     assert rows == [
         [NAMES[index].replace("_", " "), f"{true[index]}"] for index in shown_order(systems[0]) if true[index]

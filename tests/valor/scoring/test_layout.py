@@ -56,14 +56,14 @@ def evaluation(tmp_path_factory):
 
 def test_every_format_says_clips_truth_and_rule(evaluation):
     digest = evaluation.system.report["truth_sha256"]
-    line = f"24 of 24 test clips, truth v2024 {digest[:12]}, segments >= 0.5, gate clip >= 0.5"
+    line = f"32 of 32 test clips, truth v2024 {digest[:12]}, segments >= 0.5, gate clip >= 0.5"
     line += f"; {CLOSES_NOTHING}"  # the clips of this toy are its highest segments
     assert evaluation_to_text(evaluation).endswith(f"\n\n{line}") and evaluation_to_markdown(evaluation).endswith(
         f"\n\n{line}"
     )
     assert evaluation_to_latex(evaluation).startswith(f"% {line}\n")
     (first, *_) = csv.DictReader(io.StringIO(evaluation_to_csv(evaluation)))
-    assert (first["clips"], first["clips_expected"], first["truth_sha256"]) == ("24", "24", digest)
+    assert (first["clips"], first["clips_expected"], first["truth_sha256"]) == ("32", "32", digest)
     assert first["world"] == "demo world"
     assert first["post_processing"] == "segments >= 0.5, gate clip >= 0.5"
     assert json.loads(evaluation_to_json(evaluation))["truth_sha256"] == digest

@@ -50,7 +50,7 @@ def test_differences_are_paired_and_say_the_main_one_in_the_title(systems):
 def test_differences_of_other_clips_are_refused(systems):
     good, poor = systems
     shuffled = replace(good, predictions=replace(good.predictions, clip_ids=good.predictions.clip_ids[::-1]))
-    with pytest.raises(ValueError, match="good and poor must be predictions of the same clips, got 24 and 24"):
+    with pytest.raises(ValueError, match="good and poor must be predictions of the same clips, got 32 and 32"):
         difference_section(shuffled, poor)
 
 
@@ -149,7 +149,7 @@ def test_everything_is_of_the_same_clips_in_the_order_of_the_split(toy, predicti
     assert np.array_equal(system.truth, toy.split.truth[rows])
     assert np.array_equal(system.weak_labels, toy.split.weak_labels[rows])
     assert system.scores == score(system.predicted, system.truth)
-    assert (system.report["clips"], system.report["clips_expected"]) == (3, 24)
+    assert (system.report["clips"], system.report["clips_expected"]) == (3, 32)
 
 
 @pytest.mark.parametrize(
@@ -170,5 +170,5 @@ def test_probabilities_of_decisions_are_refused(toy, predictions):
 
 def test_a_refusal_names_the_system(toy, predictions):
     part = replace(predictions, clip_ids=("somewhere", *predictions.clip_ids[1:]))
-    with pytest.raises(ValueError, match="HAN: the predictions must cover the 24 clips"):
+    with pytest.raises(ValueError, match="HAN: the predictions must cover the 32 clips"):
         score_system("HAN", part, toy.split)

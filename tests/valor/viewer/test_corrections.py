@@ -97,7 +97,7 @@ def test_evaluate_accepts_corrected_annotations(tmp_path):
     done = typed("evaluate", toy.good, "--annotations", out, *on)
     new = json.loads((tmp_path / "s.json").read_text())
     assert (before.code, done.code) == (0, 0), done
-    assert (new["clips"], new["clips_expected"]) == (24, 24)
+    assert (new["clips"], new["clips_expected"]) == (32, 32)
     assert new["truth_sha256"] != old["truth_sha256"] and new["segment"]["audio"] != old["segment"]["audio"]
 
 

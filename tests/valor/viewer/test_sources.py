@@ -122,7 +122,7 @@ def test_another_rule_gates_each_modality_by_its_own(toy):
 
 def test_annotations_alone_are_shown_whole(toy):
     document = read_document([], SourceOptions(class_names=NAMES, data=toy.data, split="val"))
-    assert len(document.clips) == 24 and not document.systems and document.clips[0].truth.shape == (10, 2, 25)
+    assert len(document.clips) == 32 and not document.systems and document.clips[0].truth.shape == (10, 2, 25)
 
 
 def test_parses_of_one_system_are_gathered_and_others_kept_apart(tmp_path):

@@ -7,7 +7,6 @@
 The folder appears whole or not at all, and one that is there is never changed.
 """
 
-import hashlib
 import math
 import os
 import shutil
@@ -40,21 +39,16 @@ from .listing import (
     names_by_frequency,
     read_listed_rows,
     read_listing,
-    refuse_split_sources,
 )
+from .splits import Drawing, splits_of, untaught
 
 EVENT_FILES = ("audible.tsv", "visible.tsv")
 """Of each modality."""
 VERSION = "v1"
 """What the truth is called."""
-SHARES = "80,10,10"
-"""Percent of the sources that go into train, val and test, where no column says it."""
-
 _SLACK = 0.5
 """Seconds an event may end beyond its clip: less is rounded away, and headers of compressed sound are not exact. A
 table and a header that differ by more on the length of a clip do not mean the same file."""
-_SEEDS = 1_000
-"""So many draws are looked at for one that leaves no split empty."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +150,8 @@ def make_dataset(
     typed = None if classes is None else read_vocabulary(classes)
     clips = read_listing(table, None if typed is None else class_names(typed))
     vocabulary = _vocabulary(classes, typed, clips)
-    splits = splits_of(clips, options)
+    drawing = Drawing(shares=options.split, seed=options.seed, group_by=options.group_by)
+    splits = splits_of(clips, drawing, scored_alone=rows is not None)
     headers, seen = _look_at_media(clips, videos, allow_missing=options.allow_missing)
     lengths = _lengths_of(clips, headers, needed=options.any_length)
     segments = None if options.any_length else options.segments or _common_length(lengths)
@@ -164,12 +159,14 @@ def make_dataset(
     _refuse_too_many_marks(table, clips, splits, listed, segments, lengths, len(vocabulary))
     truth = lay_on_seconds(listed, class_names(vocabulary), segments, lengths)
     annotated, notes = _annotated(clips, splits, truth) if rows is not None else ((), [])
-    if "val" not in annotated:
+    if "train" not in splits:
+        notes.append("there is no train: parses and predictions of these clips can be scored, and nothing be trained")
+    elif "val" not in annotated:
         notes.append(
             "there is no val with rows, by whose truth `valor train` chooses the epoch: mark val in the viewer and "
             "give them to `valor train RECIPE --annotations DIR`"
         )
-    notes += seen
+    notes += [*untaught(clips, splits, drawing), *seen]
     dataset = _dataset(folder, vocabulary, splits, annotated, segments, options)
     tags, report, was_there = _put(folder, dataset, clips, splits, truth, lengths)
     notes += _lint_notes(report, folder)
@@ -195,60 +192,6 @@ def _vocabulary(
         return classes
     named = classes or named_classes(names_by_frequency(clips))
     return tuple(replace(one, visual_threshold=None, audio_threshold=None) for one in named)
-
-
-def splits_of(clips: Sequence[ListedClip], options: NewDataSetOptions) -> tuple[str, ...]:
-    """The split of each clip: as the table says, or drawn by a hash of its source.
-
-    A source stays where it is as others come and go.
-
-    Raises:
-        ValueError: A split would be empty, or clips of one source are in several.
-    """
-    said = clips[0].split != ""
-    if said and options.split is not None:
-        raise ValueError(f"{clips[0].where}: the table has a column split; leave `split` out, or take the column away")
-    if said:
-        splits = tuple(clip.split for clip in clips)
-        if "train" not in splits:
-            raise ValueError(f"{clips[0].where}: no clip is in train, here and below; put some there")
-        refuse_split_sources(clips, splits, options.group_by)
-        return splits
-    shares = _shares(options.split or SHARES)
-    sources = {clip.source(options.group_by) for clip in clips}
-    wanted = {split for split, share in zip(SPLITS, shares, strict=True) if share}
-
-    def drawn(seed: int) -> dict[str, str]:
-        return {source: _drawn(source, shares, seed) for source in sources}
-
-    found = drawn(options.seed)
-    if empty := sorted(wanted - set(found.values())):
-        better = next((seed for seed in range(_SEEDS) if wanted == set(drawn(seed).values())), None)
-        hint = "give more clips" if better is None else f"draw with seed={better}"
-        raise ValueError(
-            f"{len(sources)} sources are few: the draw leaves {' and '.join(empty)} without a clip; {hint}, or say it "
-            "in a column split"
-        )
-    return tuple(found[clip.source(options.group_by)] for clip in clips)
-
-
-def _shares(percent: str) -> list[float]:
-    try:
-        shares = [float(part) for part in percent.split(",")]
-    except ValueError:
-        shares = []
-    if len(shares) != len(SPLITS) or min(shares) < 0 or not shares[0] or sum(shares) != 100:
-        raise ValueError(
-            f"split must be three percentages of {', '.join(SPLITS)} that make 100, such as {SHARES}, got {percent!r}"
-        )
-    return shares
-
-
-def _drawn(source: str, shares: Sequence[float], seed: int) -> str:
-    digest = hashlib.sha256(f"{seed}:{source}".encode()).digest()
-    place = int.from_bytes(digest[:8]) / 2**64 * 100
-    bounds = np.cumsum(shares)
-    return SPLITS[int(np.searchsorted(bounds, place, side="right"))]
 
 
 def _look_at_media(

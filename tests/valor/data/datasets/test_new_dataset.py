@@ -10,11 +10,13 @@ import pytest
 
 from tests.helpers.toy import write_toy_world
 from tests.helpers.typed import typed
+from valor.cli.new_dataset import next_commands
 from valor.data import tables as table_rules
 from valor.data.datasets import new_dataset
 from valor.data.datasets.dataset import dataset_of
 from valor.data.datasets.listing import read_listing
-from valor.data.datasets.new_dataset import NewDataSetOptions, make_dataset, splits_of
+from valor.data.datasets.new_dataset import NewDataSetOptions, make_dataset
+from valor.data.datasets.splits import Drawing, splits_of
 from valor.data.datasets.to_harvest import read_any_manifest
 from valor.data.lint import lint_folder
 
@@ -141,10 +143,10 @@ def test_what_reads_back_as_another_is_not_put_there(tmp_path, monkeypatch):
 def test_pieces_of_one_video_are_drawn_together_and_stay_where_they_are(tmp_path):
     def drawn(text: str, **options) -> dict[str, str]:
         clips = read_listing(tables(tmp_path, text, None)["table"])
-        splits = splits_of(clips, NewDataSetOptions(**options))
+        splits = splits_of(clips, Drawing(**{"shares": None, "seed": 0, "group_by": "video", **options}))
         return dict(zip((clip.clip_id for clip in clips), splits, strict=True))
 
-    of = drawn(MANY, split="80,10,10")
+    of = drawn(MANY, shares="80,10,10")
     assert of == drawn(MANY)
     shares = [list(of.values()).count(split) for split in ("train", "val", "test")]
     assert sum(shares) == 600 and 430 < shares[0] < 530 and min(shares[1:]) > 30
@@ -175,6 +177,46 @@ def test_a_draw_that_leaves_a_split_empty_names_one_that_does_not(tmp_path):
         pytest.fail("every draw of four clips left no split empty")
     with pytest.raises(ValueError, match="2 sources are few: .* give more clips, or say it in a column split"):
         make(tmp_path, "path,tags\na.mp4,Dog\nb.mp4,Dog\n", None)
+
+
+def test_a_draw_leaves_val_no_class_that_two_sources_have(tmp_path):
+    """And says of which there is none, in val and in test; what moves is no more than that takes."""
+    tags = ["Dog"] * 40 + ["Dog,Car"] * 3 + ["Wren"] * 2 + ["Owl"]
+    text = "path,tags\n" + "".join(f'{n}.mp4,"{of}"\n' for n, of in enumerate(tags))
+    clips = read_listing(tables(tmp_path, text, None)["table"])
+    for seed in range(30):
+        try:
+            made = make(tmp_path, text, None, seed=seed, out=f"yard{seed}")
+        except ValueError:
+            continue  # the draw leaves a split empty
+        counts = {split: dict(zip(made.dataset.names, held, strict=True)) for split, held in made.counts.items()}
+        assert counts["val"]["Dog"] and counts["val"]["Wren"] + counts["test"]["Wren"] in (1, 2)
+        assert all(counts["val"][name] or counts["train"][name] < 2 for name in counts["val"])
+        lacking = [name for name in made.dataset.names if not counts["val"][name] and counts["train"][name]]
+        said = [note for note in made.notes if note.startswith("no clip of val is tagged with")]
+        assert len(said) == bool(lacking) and all(name in said[0].partition(", so")[0] for name in lacking)
+        if counts["train"]["Owl"]:
+            assert "Owl" in said[0] and "(Owl: of one source alone); add clips of other sources with them" in said[0]
+        drawn = splits_of(clips, Drawing(shares=None, seed=seed, group_by="video"))
+        assert list(drawn).count("val") == made.clips["val"]
+    listed = make(tmp_path, CLIPS.replace("Wren,val", "Dog,val"), None, out="listed")
+    (said,) = [note for note in listed.notes if note.startswith("no clip of val is tagged with")]
+    assert (
+        f"no clip of val is tagged with {HORN}, so the epoch is chosen without them" in said
+        and "another seed" not in said
+    )
+
+
+def test_clips_of_test_alone_with_rows_are_a_data_set_to_score_by(tmp_path):
+    clips = 'path,tags,split\nin/yard-03.mp4,Wren,test\nin/yard-04.mp4,"Wren, Dog",test\n'
+    made = make(tmp_path, clips)
+    assert made.clips == {"test": 2} and made.dataset.annotated == ("test",)
+    assert [note for note in made.notes if "there is no" in note] == [
+        "there is no train: parses and predictions of these clips can be scored, and nothing be trained"
+    ]
+    assert [line.split()[:2] for line in next_commands(made, None)] == [["valor", "parse"], ["valor", "evaluate"]]
+    with pytest.raises(ValueError, match="no clip is in train, here and below; put some there, or give their truth as"):
+        make(tmp_path, clips, None, out="no")
 
 
 def test_without_rows_there_are_tags_alone_and_evaluate_says_what_is_missing(tmp_path):
