@@ -50,6 +50,7 @@ def test_every_command_of_the_page_runs(tmp_path, monkeypatch):
     write_toy_world(tmp_path / "films", ["film", "street"])
     rows = [f"{clip}.mkv,{('Dog', 'Rain')[n % 2]},{'train' if n < 6 else 'val'}\n" for n, clip in enumerate(CLIPS)]
     (tmp_path / "clips.csv").write_text("path,tags,split\n" + "".join(rows), encoding="utf-8")
+    (tmp_path / "truth.csv").write_text("path,onset,offset,class,modality\nfilms/film.mkv,0,1.5,Dog,both\n")
     first = next(row for row, line in enumerate(COMMANDS) if line.startswith("valor new-dataset"))
     last = next(row for row, line in enumerate(COMMANDS) if line.startswith("valor train"))
     assert len(COMMANDS) == 18 and COMMANDS[0].startswith("valor doctor --weights")  # which fetches gigabytes

@@ -29,11 +29,11 @@ def add(commands: Commands) -> Parser:
         commands,
         "new-dataset",
         "FILE is a table with the columns path and tags, and perhaps split (train, val, test), group and seconds (how\n"
-        "long a clip lasts), separated by commas or tabs; several tags are separated by commas, in double quotes:\n"
+        "long a clip lasts), separated by commas, semicolons or tabs; several tags stand in double quotes:\n"
         'yard-01.mp4,"Dog,Siren". A clip goes by the name of its file. --events is a table with the columns path,\n'
-        "onset, offset, class and modality (audio, visual or both), in seconds: the truth of val and test; or a CSV\n"
-        "of `valor export events`, or of a parse's to_frame(): filename and event_label are path and class. DIR gets\n"
-        "the tables, the vocabulary with its captions and dataset.json, all read back before the command ends, and is\n"
+        "onset, offset, class and modality (audio, visual or both), in seconds: the truth of val and test, which may\n"
+        "be all clips there are; or a CSV of `valor export events`, or of a parse's to_frame(). DIR gets the tables,\n"
+        "the vocabulary with its captions and dataset.json, all read back before the command ends, and is\n"
         "made whole or not at all. What was cut from one video never lies on both sides of a split. Everything else\n"
         "takes DIR (docs/datasets.md).",
         "valor new-dataset yard clips.csv --events events.csv --videos clips",

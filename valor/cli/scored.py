@@ -122,6 +122,8 @@ def read_truth(cli: argparse.Namespace, scored: str | Path | None = None, *, den
         scored: What is scored.
         dense: Refuse a split without dense truth.
     """
+    if not cli.annotations.is_dir():
+        raise FileNotFoundError(f"{cli.annotations}: no such folder{_OWN_TRUTH}")
     dataset = dataset_of(cli.annotations)
     if cli.split is None:
         cli.split = _only_split(dataset, cli.annotations, dense=dense)
@@ -129,7 +131,8 @@ def read_truth(cli: argparse.Namespace, scored: str | Path | None = None, *, den
     whole = dataset.read_split(cli.annotations, cli.split, names, truth_version=cli.truth)
     if dense and whole.truth is None:
         known = f"; {' and '.join(dataset.annotated)} have" if dataset.annotated else ""
-        raise ValueError(f"--split must be one with dense annotations, which {cli.split} has not{known}")
+        hint = known or f"; {cli.annotations} has tags alone{_OWN_TRUTH}"
+        raise ValueError(f"--split must be one with dense annotations, which {cli.split} has not{hint}")
     segments = None if dataset.segments is None or dataset.reader else _segments_of(scored, cli, names)
     named_by_length = all(media_id(clip_id) != clip_id for clip_id in whole.clip_ids)  # as LLP names its clips
     if segments in (None, dataset.segments) or named_by_length or whole.truth is None:
@@ -153,12 +156,21 @@ def read_truth(cli: argparse.Namespace, scored: str | Path | None = None, *, den
     return longer.read_split(cli.annotations, cli.split, names, truth_version=whole.truth_version)
 
 
+_OWN_TRUTH = (
+    "; truth of clips of your own is corrections (`valor view`, `valor import events`) or a data set of "
+    "`valor new-dataset` with --events"
+)
+"""What to give where there is none."""
+
+
 def _only_split(dataset: DataSet, folder: Path, *, dense: bool) -> str:
     """The split whose table is there alone, of those with dense annotations where these are needed."""
     known = [split for split in dataset.splits if split in dataset.annotated or not dense]
     there = [split for split, name in dataset.layout.tags.items() if (folder / name).is_file()]
     if len(there) == 1:
         return there[0]
+    if there and dense and not dataset.annotated:
+        raise ValueError(f"{folder}: {' and '.join(there)} have tags alone and no truth{_OWN_TRUTH}")
     offered = " or ".join([split for split in there if split in known] or known)
     raise ValueError(f"--split must say which split of {folder} was predicted, {offered}, got none")
 

@@ -56,12 +56,27 @@ class TableRow:
     """What is wrong with the number of cells."""
 
 
-def read_rows(path: Place, *, commas: bool = False, quoted: bool = False) -> Iterator[tuple[int, list[str]]]:
+SEPARATED = {"\t": "tab-separated", ",": "comma-separated", ";": "semicolon-separated"}
+"""What tables are called by what is between their cells: semicolons where a spreadsheet's commas are decimal."""
+
+
+def delimiter_of(path: Place) -> str:
+    """What separates the cells of a table, by its header: a tab where it has one, else the commoner of , and ;.
+
+    Raises:
+        ValueError: It is no UTF-8 text, or cannot be read.
+        FileNotFoundError: There is no such file.
+    """
+    header = next(read_rows(path), (0, [""]))[1]
+    return "\t" if len(header) > 1 else ";" if header[0].count(";") > header[0].count(",") else ","
+
+
+def read_rows(path: Place, *, delimiter: str = "\t", quoted: bool = False) -> Iterator[tuple[int, list[str]]]:
     """Yield (line number, cells) of every row that is not blank, the header first; no row is judged.
 
     Args:
         path: The table.
-        commas: Whether these separate cells, as other programs write, and double quotes hold a cell together.
+        delimiter: One of SEPARATED; but for tabs, double quotes hold a cell together.
         quoted: Whether double quotes do so between tabs too, as spreadsheets write.
 
     Raises:
@@ -71,10 +86,8 @@ def read_rows(path: Place, *, commas: bool = False, quoted: bool = False) -> Ite
     line = 0
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            if commas:
-                reader = csv.reader(file, strict=True)
-            elif quoted:
-                reader = csv.reader(file, delimiter="\t", strict=True)
+            if quoted or delimiter != "\t":
+                reader = csv.reader(file, delimiter=delimiter, strict=True)
             else:
                 reader = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
             for cells in reader:
@@ -82,9 +95,9 @@ def read_rows(path: Place, *, commas: bool = False, quoted: bool = False) -> Ite
                 if any(cell.strip() for cell in cells):
                     yield line, cells
     except (UnicodeDecodeError, csv.Error) as error:
-        kind, where = ("comma-separated", f"{path}, below line {line}") if commas else ("tab-separated", path)
+        where = path if delimiter == "\t" else f"{path}, below line {line}"
         raise ValueError(
-            f"{where}: expected {kind} UTF-8 text, got something else ({error}); is it a binary file?"
+            f"{where}: expected {SEPARATED[delimiter]} UTF-8 text, got something else ({error}); is it a binary file?"
         ) from error
     except FileNotFoundError:
         raise

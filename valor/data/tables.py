@@ -534,9 +534,10 @@ def _annotation_rows(path: Place, columns: Sequence[str]) -> Iterator[tuple[int,
         if path.name not in (*WEAK_TABLES.values(), *(name for tables in EVENT_TABLES.values() for name in tables)):
             raise FileNotFoundError(f"{path}: no such annotation table; put it there") from None
         raise FileNotFoundError(
-            f"{path}: no such annotation table; an annotation folder holds {', '.join(WEAK_TABLES.values())} "
-            f"and {', '.join(EVENT_TABLES['v2024'])}, as published at github.com/YapengTian/AVVP-ECCV20; "
-            "`valor download annotations --out DIR` fetches LLP's, that of 2020 among them"
+            f"{path}: no such annotation table; for clips of your own `valor new-dataset` makes a folder of tables, "
+            "`valor view` and `valor import events` one of corrections; one of LLP holds "
+            f"{', '.join(WEAK_TABLES.values())} and {', '.join(EVENT_TABLES['v2024'])} "
+            "(`valor download annotations --out DIR` fetches them)"
         ) from None
 
 

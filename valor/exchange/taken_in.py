@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from valor.data.common_classes import JOURNAL
@@ -404,7 +404,7 @@ def _names_of(media: ReadMedia, path: Path) -> list[str]:
     if media.clip_id:
         return [media.clip_id]
     own = [_stem_of(path)] if not media.name or path.suffix == ".eaf" else []
-    return own + [media.name] * bool(media.name)
+    return own + ([*dict.fromkeys((media.name, PurePosixPath(media.name).name))] if media.name else [])
 
 
 def _checked(event: ReadEvent, clip: Clip, document: Document, options: ImportOptions) -> CorrectedEvent:

@@ -105,6 +105,34 @@ def test_audible_events_alone_leave_the_visible_ones(parses, tmp_path, capsys):
     assert "speaks of audio events alone, and nothing says what else there is in street" in capsys.readouterr().err
 
 
+def test_a_table_as_people_write_it_is_truth_of_parses_whoever_reads_it(parses, tmp_path, capsys):
+    """The same file for `import events` and `new-dataset`, with semicolons too, and paths below a folder."""
+    rows = "films/street.ts,1.5,3,Speech,both\nfilms/my yard.mp4,0,2,Glass breaking,visible\n"
+    table = f"path,onset,offset,class,modality\n{rows}"
+    (tmp_path / "t.csv").write_text("path,tags,split\nstreet.ts,Speech,test\nmy yard.mp4,Glass breaking,test\n")
+    taken = ("--exported-from", parses, "--clock", "zero", "--checked", "--out")
+    for name, text in (("a", table), ("b", table.replace(",", ";").replace("1.5", "1,5"))):
+        file = f"{name}.csv"
+        (tmp_path / file).write_text(text)
+        assert typed("import", "events", file, *taken, f"{name}.mine") == 0, capsys.readouterr().err
+        both = [("Speech", modality, 1.5, 3.0) for modality in ("audio", "visual")]
+        assert events_in(tmp_path / f"{name}.mine", "street") == both
+        (tmp_path / file).write_text(text.replace("films/", ""))
+        assert typed("new-dataset", f"{name}.set", "t.csv", "--events", file, "--segments", "10") == 0
+        visible = (tmp_path / f"{name}.set" / "visible.tsv").read_text()
+        assert "street\t2\t3\tSpeech\n" in visible and "my yard\t0\t2\tGlass breaking\n" in visible
+        for truth in ("mine", "set"):
+            assert typed("evaluate", parses, "--annotations", f"{name}.{truth}") == 0, capsys.readouterr().err
+    capsys.readouterr()
+    assert typed("evaluate", parses, "--annotations", "nowhere") == 2
+    assert "nowhere: no such folder; truth of clips of your own is corrections (" in capsys.readouterr().err
+    (tmp_path / "tags.csv").write_text("path,tags,split\na.mp4,Speech,train\nstreet.ts,Speech,test\n")
+    assert typed("new-dataset", "tags", "tags.csv", "--segments", "10") == 0
+    capsys.readouterr()
+    assert typed("evaluate", parses, "--annotations", "tags") == 2
+    assert "tags: train and test have tags alone and no truth; truth of clips of your own is" in capsys.readouterr().err
+
+
 def test_files_alone_make_a_folder_of_annotations(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.csv").write_text(
@@ -160,7 +188,7 @@ def test_corrections_with_a_class_of_ones_own_are_scored_on_those_the_parses_kno
     typed("import", "events", "street.txt", "--exported-from", parses)
     score = ("evaluate", parses, "--split", "test", "--per-class", "--annotations")
     assert typed(*score, tmp_path / "parses.corrections") == 0
-    expected = capsys.readouterr().out
+    expected = re.sub(r"(?m)^note: .*$", "", capsys.readouterr().out)
     (tmp_path / "street.txt").write_text("0\t1\tvisible Speech\n3\t5\taudible Siren\n")
     names = "Siren,Speech,Glass breaking"
     typed("import", "events", "street.txt", "--exported-from", parses, "--classes", names, "--out", "mine")

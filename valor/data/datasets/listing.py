@@ -5,11 +5,11 @@
     path,onset,offset,class,modality      clips/yard-01.mp4,2,4.5,Dog,both
     filename,onset,offset,event_labels,modality   yard-01,2,4.5,Dog,audio    (as `valor export events --csv` writes)
 
-Columns stand in any order; `split`, `group` and `seconds` may be absent, further ones are passed over. Where it is
-known which tags are heard and which are seen, `audio_tags` and `visual_tags` say it; `tags`, if it is there too, is the
-union of both. Where the header holds a tab, tabs separate the cells and quotes are letters, as in all tables here
-(`valor.data.rows`); else commas do, and a cell that holds one stands in double quotes. A clip goes by the name of its
-file without the ending.
+Columns stand in any order; `split`, `group` and `seconds` may be absent, further ones are passed over; tables of events
+are read by `valor.data.event_rows`. Where it is known which tags are heard and which are seen, `audio_tags` and
+`visual_tags` say it; `tags`, if it is there too, is the union of both. Where the header holds a tab, tabs separate the
+cells and quotes are letters, as in all tables here (`valor.data.rows`); else commas or semicolons do, and a cell that
+holds one stands in double quotes. A clip goes by the name of its file without the ending.
 """
 
 import re
@@ -18,22 +18,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from valor.eval.events import MODALITIES
 from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.store.manifest import check_clip_id, composed
 
+from ..event_rows import read_event_rows
 from ..names import name_splitter, split_names
-from ..rows import EVENT_COLUMNS, PREDICTION_COLUMNS, plain_seconds, read_rows
+from ..rows import delimiter_of, plain_seconds, read_rows
 from ..tables import MODALITY_COLUMNS, MOST_SEGMENTS
 
 SPLITS = ("train", "val", "test")
 """What the column `split` may say."""
-HEARD_AND_SEEN = "both"
-"""In the column `modality`, beside those of MODALITIES."""
-
-EXPORTED_AS = {EVENT_COLUMNS[0]: "path", EVENT_COLUMNS[-1]: "class", PREDICTION_COLUMNS[-1]: "class"}
-"""What `valor export events` and the frames of parses call columns of the table of what is heard and seen."""
-
 _CUT = re.compile(r"(_[0-9]+_[0-9]+|\+[0-9]+)$")
 """Behind the name of a video, where a clip is a piece of it (VIDEO_10_20) or a further event (VIDEO+2)."""
 
@@ -64,7 +58,7 @@ class ListedClip:
 
 @dataclass(frozen=True)
 class ListedRow:
-    """A row of the table of what is heard and seen, in seconds from the start of its clip."""
+    """A row of the table of what is heard and seen, in seconds from the start of its clip; of no modality: nothing."""
 
     clip_id: str
     class_name: str
@@ -191,45 +185,32 @@ def read_listed_rows(path: Path, clips: Sequence[ListedClip], known: Sequence[st
     exported = {composed(PurePosixPath(clip.path).name): clip.clip_id for clip in clips}
     exported |= {clip.clip_id: clip.clip_id for clip in clips}
     rows = []
-    for where, cells in _named_rows(path, ("path", "onset", "offset", "class", "modality"), (), EXPORTED_AS):
-        named = cells["path"]
-        clip_id = by_path.get(named) or exported.get(composed(named))
+    for row in read_event_rows(path):
+        clip_id = by_path.get(row.path) or exported.get(composed(row.path))
         if clip_id is None:
-            hint = did_you_mean(named, list(by_path))
-            raise ValueError(f"{where}: {named} is no path of the table of clips{hint}; they match letter by letter")
-        _refuse_unknown(cells["class"], known, where)
-        if cells["modality"] not in (*MODALITIES, HEARD_AND_SEEN):
-            raise ValueError(f"{where}: modality must be audio, visual or both, got {cells['modality']!r}")
-        onset, offset = (plain_seconds(cells[name]) for name in ("onset", "offset"))
-        if onset is None or offset is None:
+            hint = did_you_mean(row.path, list(by_path))
             raise ValueError(
-                f"{where}: onset and offset must be seconds from the start of the clip, such as 3 or 1.5, got "
-                f"{cells['onset']!r} and {cells['offset']!r}"
+                f"{row.where}: {row.path} is no path of the table of clips{hint}; they match letter by letter"
             )
-        if onset >= offset:
-            raise ValueError(f"{where}: an event ends after it begins, got {onset:g} to {offset:g} s; correct the row")
-        modalities = MODALITIES if cells["modality"] == HEARD_AND_SEEN else (cells["modality"],)
-        rows.append(ListedRow(clip_id, cells["class"], tuple(modalities), onset, offset, where))
+        if row.modalities:
+            _refuse_unknown(row.class_name, known, row.where)
+        if row.modalities and row.onset >= row.offset:
+            raise ValueError(
+                f"{row.where}: an event ends after it begins, got {row.onset:g} to {row.offset:g} s; correct the row"
+            )
+        rows.append(ListedRow(clip_id, row.class_name, row.modalities, row.onset, row.offset, row.where))
     return tuple(rows)
 
 
-def _named_rows(
-    path: Path, needed: Sequence[str], possible: Sequence[str], also: Mapping[str, str] | None = None
-) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """(file and line, cells by column) of every row of a table, cells without the spaces around them.
-
-    `also` says what else a column may be called, where none has its name.
-    """
-    _, header = next(read_rows(path), (0, []))
-    rows = read_rows(path, commas=len(header) <= 1)
+def _named_rows(path: Path, needed: Sequence[str], possible: Sequence[str]) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """(file and line, cells by column) of every row of a table, cells without the spaces around them."""
+    rows = read_rows(path, delimiter=(delimiter := delimiter_of(path)))
     columns = [name.strip().lower() for name in next(rows, (0, []))[1]]
-    for other, name in (also or {}).items():
-        columns = columns if name in columns else [name if one == other else one for one in columns]
     counts = Counter(columns)
     if wrong := [name for name in (*needed, *possible) if not (name in needed) <= counts[name] <= 1]:
         raise ValueError(
-            f"{path}: expected a table with the columns {', '.join(needed)}, separated by commas or tabs, each once; "
-            f"{', '.join(wrong)} is not in its header {','.join(columns)!r:.200} just once"
+            f"{path}: expected a table with the columns {', '.join(needed)}, separated by tabs, commas or semicolons, "
+            f"each once; {', '.join(wrong)} is not in its header {delimiter.join(columns)!r:.200} just once"
         )
     for line, cells in rows:
         where = f"{path}:{line}"

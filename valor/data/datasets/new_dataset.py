@@ -288,7 +288,7 @@ def lay_on_seconds(
         ValueError: An event ends beyond its clip, or beyond the seconds that are looked at; names file and line.
     """
     truth: dict[str, BoolArray] = {}
-    for row in rows:
+    for row in rows:  # of a clip in which nothing happens, one of no modality
         held = segments_of(lengths[row.clip_id], Grid()) if segments is None else segments
         end = lengths[row.clip_id] if segments is None else min(held, lengths.get(row.clip_id, held))
         if row.offset > end + _SLACK:
@@ -326,8 +326,8 @@ def _annotated(
         else:
             raise ValueError(
                 f"{bare[0].where}: {bare[0].clip_id} of {split} has tags and no row, and would count as a clip of "
-                f"nothing, one of {len(bare):,} ({some_of([clip.clip_id for clip in bare])}); annotate them, or have a "
-                "column split put them into train"
+                f"nothing, one of {len(bare):,} ({some_of([clip.clip_id for clip in bare])}); annotate them, give "
+                "a row with the path alone where nothing happens, or have a column split put them into train"
             )
     return tuple(annotated), notes
 

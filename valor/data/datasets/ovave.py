@@ -130,7 +130,7 @@ def _clips(folder: Path, names: Sequence[str]) -> dict[str, list[_Clip]]:
             f"{path}: no such table; a folder of OV-AVEBench holds {META} and {ANNOTATION}, as published at "
             f"github.com/jasongief/OV-AVEL in {FOLDER}"
         )
-    rows = read_rows(path, commas=True)
+    rows = read_rows(path, delimiter=",")
     header = [cell.strip() for cell in next(rows, (0, []))[1]]
     if missing := [column for column in COLUMNS if header.count(column) != 1]:
         raise ValueError(f"{path}: expected the columns {','.join(COLUMNS)}, got {header!r:.200} without {missing[0]}")

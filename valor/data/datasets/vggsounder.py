@@ -183,7 +183,7 @@ def _cells(path: Place, columns: Sequence[str]) -> Iterator[tuple[int, list[str]
             f"{path}: no such table; a folder of VGGSounder holds {VGGSOUNDER_FILE}, as published at "
             "github.com/Bizilizi/VGGSounder in vggsounder/data"
         )
-    rows = read_rows(path, commas=True)
+    rows = read_rows(path, delimiter=",")
     first = next(rows, (0, []))
     header = [cell.strip() for cell in first[1]]
     if missing := [column for column in columns if header.count(column) != 1]:

@@ -65,8 +65,8 @@ class EventFormat:
 
 
 FORMATS: dict[str, EventFormat] = {
-    "csv": EventFormat(csv_text, partial(read_table, commas=True), ".csv", "comma-separated events"),
-    "tsv": EventFormat(tsv_text, partial(read_table, commas=False), ".tsv", "tab-separated events"),
+    "csv": EventFormat(csv_text, read_table, ".csv", "comma-separated events"),
+    "tsv": EventFormat(tsv_text, read_table, ".tsv", "tab-separated events"),
     "llp-audio": EventFormat(
         partial(llp_text, modality="audio"),
         partial(read_one_modality, modality="audio"),

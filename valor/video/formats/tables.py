@@ -6,12 +6,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from valor.data.event_rows import decimal_point, read_event_rows, seconds_of
 from valor.data.parse_file import SEEN_AS, ParsedEvent
 from valor.data.rows import (
     EVENT_COLUMNS,
     PREDICTION_COLUMNS,
     checked_rows,
-    plain_seconds,
     read_rows,
     seconds_text,
     table_text,
@@ -20,7 +20,6 @@ from valor.eval.events import MODALITIES
 from valor.eval.spreadsheet import unformula
 
 from .timeline import (
-    MODALITY_OF,
     RateOf,
     ReadEvent,
     ReadMedia,
@@ -38,8 +37,6 @@ ASKED_COLUMNS = ("margin", "next_to", "unsure")
 NOTE_COLUMN = "note"
 """The last column where something keeps anybody from believing the events, see `Timeline.caveat`: said with the first
 event of each medium."""
-
-_DECIMAL_COMMA = re.compile(r"^(\s*\d+),(\d+\s*)$")
 
 
 def csv_text(timelines: Sequence[Timeline]) -> str:
@@ -143,42 +140,21 @@ def unspaced(name: str) -> str:
     return re.sub(r"\s", "_", name)
 
 
-def read_table(path: Path, rate_of: RateOf, *, commas: bool) -> list[ReadMedia]:
-    """Events of a CSV or TSV such as `csv_text` writes, its columns in any order, `prob` and others passed over.
-
-    A row with the name of media alone says that nothing was found there.
+def read_table(path: Path, rate_of: RateOf) -> list[ReadMedia]:
+    """Events of a CSV or TSV such as `csv_text` writes, or as people do, see `valor.data.event_rows`.
 
     Raises:
         ValueError: A column is missing, or a row holds no event; says file and line.
     """
-    rows = read_rows(path, commas=commas, quoted=True)
-    header = [cell.strip() for cell in next(rows, (0, []))[1]]
-    wanted = COLUMNS[:-1]
-    if missing := [name for name in wanted if name not in header]:
-        raise ValueError(f"{path}: expected the columns {', '.join(wanted)}, got no {', '.join(missing)}")
-    if twice := [name for name in wanted if header.count(name) > 1]:
-        raise ValueError(f"{path}: expected each column once, got {', '.join(twice)} twice; take one out")
     found: list[tuple[str, ReadEvent | None]] = []
-    for line, cells in rows:
-        where = f"{path}:{line}"
-        if strange := [cell for cell in cells[len(header) :] if cell.strip()]:
-            raise ValueError(
-                f"{where}: expected {len(header)} cells as the header has, got {strange[0]!r:.80} behind them; put a "
-                "name that holds what separates cells in double quotes"
+    for row in read_event_rows(path):
+        if not row.modalities:
+            found.append((row.path, None))
+        for modality in row.modalities:
+            event = ReadEvent(
+                class_name=row.class_name, modality=modality, onset=row.onset, offset=row.offset, where=row.where
             )
-        row = dict(zip(header, cells, strict=False))
-        name, *times, label, how = (formula_free(row.get(column, "").strip()) for column in wanted)
-        if not name:
-            raise ValueError(f"{where}: expected the name of a media file, got none")
-        if not any((*times, label, how)):
-            found.append((name, None))
-            continue
-        if how.lower() not in MODALITY_OF:
-            raise ValueError(f"{where}: modality must be audio or visual, got {how!r:.80}")
-        onset, offset = (seconds_of(cell, where) for cell in times)
-        modality = MODALITY_OF[how.lower()]
-        event = ReadEvent(class_name=label, modality=modality, onset=onset, offset=offset, where=where)
-        found.append((name, event))
+            found.append((row.path, event))
     return gathered(found)
 
 
@@ -215,7 +191,7 @@ def read_audacity(path: Path, rate_of: RateOf) -> list[ReadMedia]:
             continue
         if len(cells) != 3:
             raise ValueError(f"{where}: expected onset, offset and label of Audacity, with tabs, got {cells!r:.200}")
-        onset, offset = (seconds_of(_DECIMAL_COMMA.sub(r"\1.\2", cell), where) for cell in cells[:2])
+        onset, offset = (seconds_of(decimal_point(cell), where) for cell in cells[:2])
         if (own := told_apart(cells[2], where)) is None:
             others.append((cells[2].strip(), where))
             continue
@@ -251,20 +227,3 @@ def read_rttm(path: Path, rate_of: RateOf) -> list[ReadMedia]:
         event = ReadEvent(class_name=cells[7], modality=MODALITIES[0], onset=onset, offset=offset, where=where)
         found.append((cells[1], event))
     return gathered(found, MODALITIES[:1])
-
-
-def seconds_of(cell: str, where: str) -> float:
-    """The time of a cell.
-
-    Raises:
-        ValueError: It is none.
-    """
-    seconds = plain_seconds(cell)
-    if seconds is None:
-        raise ValueError(f"{where}: expected seconds, got {cell!r:.80}")
-    return seconds
-
-
-def formula_free(cell: str) -> str:
-    """A cell without the apostrophe that `unformula` puts before what a spreadsheet would take for a formula."""
-    return cell[1:] if cell[:1] == "'" and unformula(cell[1:]) == cell else cell

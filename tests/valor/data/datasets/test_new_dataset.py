@@ -260,7 +260,7 @@ def test_bad_tables_of_clips_are_refused_with_their_line(tmp_path, clips, messag
     ("in/yard-3.mp4,0,2,Wren,both", r"rows.csv:6: in/yard-3.mp4 is no path of the table of clips \(did you mean in/"),
     ("in/yard-03.mp4,0,2,Wrens,both", r"rows.csv:6: unknown class 'Wrens' \(did you mean Wren\?\); known are Dog, "),
     ("in/yard-03.mp4,0,2,Wren,sound", "rows.csv:6: modality must be audio, visual or both, got 'sound'"),
-    ("in/yard-03.mp4,-1,2,Wren,both", "rows.csv:6: onset and offset must be seconds .* got '-1' and '2'"),
+    ("in/yard-03.mp4,-1,2,Wren,both", "rows.csv:6: expected seconds, got '-1'"),
     ("in/yard-03.mp4,4,2,Wren,both", "rows.csv:6: an event ends after it begins, got 4 to 2 s"),
     ("in/yard-03.mp4,4,4,Wren,both", "rows.csv:6: an event ends after it begins, got 4 to 4 s"),
     ("in/yard-03.mp4,4,12,Wren,both", "rows.csv:6: Wren ends at 12 s, but yard-03 at 10 s"),
@@ -280,6 +280,20 @@ def test_lengths_that_no_memory_holds_are_refused_before_it_is_taken(tmp_path):
             tmp_path, f"path,tags,split,seconds\n{clips}", f"path,onset,offset,class,modality\n{rows}", any_length=True
         )
     assert sorted(os.listdir(tmp_path)) == ["clips.csv", "rows.csv"]
+
+
+def test_tables_with_semicolons_and_decimal_commas_are_read(tmp_path):
+    """As spreadsheets write them where commas are decimal; a row with the path alone is a clip of nothing."""
+    wanted = make(tmp_path, rows=ROWS.replace("5,9,Wren", "5,9.4,Wren"))
+    clips = CLIPS.replace(",", ";").replace("Dog;", "Dog,").replace("horn; ", "horn, ").replace("Wren; ", "Wren, ")
+    rows = ROWS.replace(",", ";").replace("2.4", "2,4").replace("7.5", "7,5").replace("0.6;0.8", "0,6;0,8")
+    clips = clips.replace("Dog,train", "Dog;train")
+    made = make(tmp_path, clips, rows.replace("5;9;Wren", "5;9,4;Wren"), out="semicolons")
+    assert made.counts == wanted.counts and made.seconds_marked == wanted.seconds_marked
+    for name in ("train.tsv", "val.tsv", "test.tsv", "audible.tsv", "visible.tsv"):
+        assert (made.folder / name).read_bytes() == (wanted.folder / name).read_bytes(), name
+    bare = make(tmp_path, rows=f"{ROWS.replace('in/yard-03.mp4,0,2.4,Wren,both', 'in/yard-03.mp4,,,,')}", out="bare")
+    assert bare.dataset.annotated == ("val", "test") and bare.seconds_marked["val"] == (0, 0)
 
 
 def test_a_clip_of_test_without_rows_is_no_clip_of_nothing(tmp_path):
