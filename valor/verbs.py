@@ -375,16 +375,16 @@ def view(
     Returns:
         The file that was written; or the running viewer, with its `url`, until `close()`.
     """
-    from valor.viewer.corrections import Corrections, corrections_folder
+    from valor.viewer.corrections import Corrections, opened_with
     from valor.viewer.options import SourceOptions
     from valor.viewer.page import write_page
     from valor.viewer.server import RunningViewer
     from valor.viewer.sources import read_document
 
     options = {name: Path(value) if name in ("data", "videos") else value for name, value in options.items()}
-    typed = [str(source) for source in sources]
+    typed, folder = opened_with([str(source) for source in sources], options.get("data"))
     document = read_document(typed, SourceOptions(**options))
-    corrections = Corrections(corrections_folder(typed, options.get("data")), document)
+    corrections = Corrections(folder, document)
     if out is None:
         return RunningViewer(corrections, open_browser=open_browser)
     held = [correction.to_dict() for correction in corrections.current.values()]

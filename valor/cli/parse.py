@@ -203,16 +203,20 @@ def run(cli: argparse.Namespace) -> int:
     return FAILURES_LISTED if any(outcome.problem for outcome in outcomes) else DONE
 
 
+_DEMO_WORDS = " (the demo's teachers know the words of its world alone: of others this says nothing)"
+
+
 def _summarize(
     out: Path | None, outcomes: "list[Outcome]", flags: Mapping[str, str], *, alone: bool, quiet: bool
 ) -> None:
     """Seconds of each class over several media, the CSV of all that a folder holds, and what to do next."""
     parsed = [(outcome.media.name, outcome.parse) for outcome in outcomes if outcome.parse is not None]
-    if not alone and parsed:
+    if not alone and any(parse.events for _, parse in parsed):
         say(f"\n{summary_text([parse for _, parse in parsed])}\n")
     asked = [parse for _, parse in parsed if not alone or parse.system.get("zero_shot")]
     if names := found_nowhere(asked):
-        say(f"found nowhere: {list_names(names, 8)}")
+        drawn = any(parse.caveat for parse in asked)
+        say(f"found nowhere: {list_names(names, 8)}{_DEMO_WORDS * drawn}")
     if out is None or alone and not (out / SUMMARY).exists():
         return
     names = told_apart([str(o.media.path) for o in outcomes])
@@ -223,7 +227,7 @@ def _summarize(
     if not parsed:
         return
     if not alone:
-        by_medium = "" if written is None else f"; {written} has the table above for each medium"
+        by_medium = "" if written is None else f"; {written} has the seconds of each medium"
         say(f"{len(parsed)} parses in {out}{by_medium}")
     if not alone and not quiet:
         it = quote(str(out))

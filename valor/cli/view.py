@@ -71,13 +71,14 @@ def run(cli: argparse.Namespace) -> int:
     names = class_names(read_vocabulary(cli.classes)) if cli.classes else None
     options = SOURCES.read(cli, class_names=names, rule=lambda held: read_rule(cli, held, held))
     from valor.exchange.filed import split_of_folder
-    from valor.viewer.corrections import Corrections, corrections_folder
+    from valor.viewer.corrections import Corrections, opened_with
     from valor.viewer.sources import read_document
 
-    folder = cli.corrections or corrections_folder(cli.sources, cli.data)
+    sources, folder = opened_with(cli.sources, cli.data)
+    folder = cli.corrections or folder
     if options.split is None and (filed := split_of_folder(folder)) is not None:  # lest it has tables of two
         options = replace(options, split=filed.split)
-    document = read_document(cli.sources, options)
+    document = read_document(sources, options)
     for note in (*document.notes, *document.about):
         say(f"note: {typed_words(note, cli.flags)}", file=sys.stderr)
     corrections = Corrections(folder, document)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from valor.data.features.feature_options import FeatureOptions
 from valor.label_harvest.places.place import Place
 from valor.label_harvest.store.shards import read_json
-from valor.label_harvest.store.store import AbsentArraysError, read_shards, store_folder
+from valor.label_harvest.store.store import AbsentArraysError, read_shards, store_folder, store_manifest
 
 from .recipes import RECIPES, Recipe
 
@@ -23,11 +23,14 @@ def with_hint(error: AbsentArraysError, recipe: Recipe, store: Place) -> ValueEr
     """
     widths = _widths(store, error.held)
     fitting = ", ".join(name for name, other in RECIPES.items() if _fits(other, recipe, widths))
+    makers = store_manifest(store_folder(store)).get("teachers", {}).values()
+    by = " and ".join(dict.fromkeys(str(teacher["teacher"]) for teacher in makers if "teacher" in teacher))
     ways = [f"train one of the recipes that take what it holds ({fitting})"] if fitting else []
     if changes := _changes(recipe.features, widths):
         ways.append(f"give {recipe.name} other features: {' '.join(changes)}")
-    told = f"; or {', or '.join(ways)}" if ways else ""
-    return ValueError(f"{error}{told}")
+    if not ways:
+        return ValueError(str(error))
+    return ValueError(f"{recipe.name} does not take what {by or 'this store'} made; {', or '.join(ways)} ({error})")
 
 
 def _widths(store: Place, held: Sequence[str]) -> dict[str, int]:

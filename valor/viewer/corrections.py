@@ -42,6 +42,7 @@ from valor.data.common_classes import CORRECTIONS, JOURNAL
 from valor.data.datasets.dataset import write_description
 from valor.data.label_file import FILE_NAME, write_pseudo_labels
 from valor.data.names import named_source
+from valor.data.parse_folder import parse_files
 from valor.data.predictions import Predictions, write_predictions
 from valor.data.rows import CLIP_LIST, PREDICTION_COLUMNS, read_clip_list, write_clip_list, write_rows
 from valor.data.tables import Layout, write_event_table, write_weak_table
@@ -366,6 +367,20 @@ def corrections_folder(sources: Sequence[str], data: Path | None) -> Path:
     whole = Path(os.path.realpath(first or "viewer"))
     name = whole.name if whole.is_dir() else whole.stem
     return whole.parent / f"{name}{CORRECTIONS}"
+
+
+def opened_with(sources: Sequence[str], data: Path | None) -> tuple[list[str], Path]:
+    """What is shown of sources, and where its corrections lie: of those of parses, the parses beside them, with media.
+
+    Args:
+        sources: What was typed.
+        data: Annotation tables, where any were named.
+    """
+    folder = named_source(sources[0])[1] if len(sources) == 1 and data is None else Path()
+    beside = folder.with_name(folder.name.removesuffix(CORRECTIONS)) if folder.name.endswith(CORRECTIONS) else folder
+    if beside != folder and (folder / JOURNAL).is_file() and beside.is_dir() and parse_files(beside):
+        return [str(beside)], folder
+    return list(sources), corrections_folder(sources, data)
 
 
 def write_correction_files(folder: Path, document: Document, corrected: Mapping[str, Events]) -> Notes:

@@ -260,6 +260,7 @@ def test_a_recipe_for_other_teachers_is_answered_with_those_that_fit(line, label
         "--set features.audio=audio.embedding --set parser.audio_width=128 --set features.visual=visual.embedding "
         "--set parser.visual_width=128 --set features.motion=none --set parser.motion_width=0"
     )
+    assert "valor train: valor-clips does not take what demo-audio and demo-visual made; train one of" in said
     assert "no shard holds audio.map" in said and "take what it holds (demo)" in said and changes in said
     done = typed("train", "valor-clips", *given, *changes.split(), *SMALL, *BRIEF, "--set", "features.missing=drop")
     assert done.code == 0, done

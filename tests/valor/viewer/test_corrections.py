@@ -27,6 +27,7 @@ from valor.viewer.corrections import (
     CorrectedEvent,
     Corrections,
     mask_of_events,
+    opened_with,
     read_journal,
     whole_seconds,
     write_correction_files,
@@ -508,6 +509,24 @@ def test_what_is_no_correction_is_refused_and_changes_nothing(held, change, reas
     with pytest.raises(ValueError, match=reason):
         held.save(message(EVENT) | change)
     assert not held.current
+
+
+def test_corrections_are_opened_with_the_parses_beside_them(tmp_path):
+    """Whose media play; of labels, predictions and tables they are opened as they are."""
+    (tmp_path / "films").mkdir()
+    write_parse(tmp_path / "films" / "a.json", parse_record("a.mp4"))
+    source, folder = str(tmp_path / "films"), tmp_path / "films.corrections"
+    assert opened_with([source], None) == ([source], folder)
+    assert opened_with([str(folder)], None)[0] == [str(folder)]
+    corrections = Corrections(folder, read_document([source], SourceOptions(class_names=CLASSES)))
+    corrections.save({"clip": "a", "revision": 0, "checked": True, "events": [["Dog", "audio", 0, 2]]})
+    corrections.close()
+    assert opened_with([str(folder)], None) == ([source], folder)
+    assert opened_with([str(folder)], tmp_path)[0] == opened_with([str(folder), source], None)[0][:1] == [str(folder)]
+    page = view(folder, out=tmp_path / "v.html", class_names=CLASSES)
+    assert "a.mp4" in page.read_text() and not folder.with_name("films.corrections.corrections").exists()
+    (tmp_path / "films" / "a.json").unlink()
+    assert opened_with([str(folder)], None)[0] == [str(folder)]
 
 
 def test_the_original_is_never_written_to(tmp_path):
