@@ -72,11 +72,13 @@ def read_event_rows(path: Path) -> Iterator[EventRow]:
         if not any((*times, label, how)):
             yield EventRow(named, "", (), 0, 0, where)
             continue
-        if len(cells) <= max(places) or any(cell.strip() for cell in cells[len(header) :]):
+        if strange := [cell for cell in cells[len(header) :] if cell.strip()]:
             raise ValueError(
-                f"{where}: expected {len(header)} cells, got {len(cells)}, {cells!r:.200}; a cell that holds what "
-                'separates them stands in double quotes: "Dog,Cat"'
+                f"{where}: expected {len(header)} cells as the header has, got {strange[0]!r:.80} behind them; put a "
+                "name that holds what separates cells in double quotes"
             )
+        if len(cells) <= max(places):
+            raise ValueError(f"{where}: expected {len(header)} cells, got {len(cells)}, {cells!r:.200}")
         if how.lower() not in MODALITIES_SAID:
             raise ValueError(f"{where}: modality must be audio, visual or both, got {how!r:.80}")
         onset, offset = (seconds_of(cell if delimiter == "," else decimal_point(cell), where) for cell in times)
@@ -92,7 +94,7 @@ def _places(path: Path, header: list[str], delimiter: str) -> list[int]:
             f"got no {', '.join(missing)} in its header {delimiter.join(header)!r:.200}"
         )
     if twice := next((one for one in held.values() if one and header.count(one) > 1), None):
-        raise ValueError(f"{path}: {twice} is not in its header {delimiter.join(header)!r:.200} just once")
+        raise ValueError(f"{path}: expected each column once, got {twice} twice; take one out")
     return [header.index(one) for one in held.values() if one]
 
 
