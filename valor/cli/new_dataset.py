@@ -112,8 +112,8 @@ def next_commands(made: NewDataSet, videos: Path | None) -> list[str]:
     """What to type next, from the data to a table; val without truth is marked by hand in between."""
     folder, media = shlex.quote(str(made.folder)), "DIR" if videos is None else shlex.quote(str(videos))
     if "train" not in made.clips:
-        scored = [f"valor evaluate parses --annotations {folder} --split {split}" for split in made.dataset.annotated]
-        return [f"valor parse {media} --zero-shot {folder}/classes.json --out parses", *scored]
+        scoring = [f"valor evaluate parses --annotations {folder} --split {split}" for split in made.dataset.annotated]
+        return [f"valor parse {media} --zero-shot {folder}/classes.json --out parses", *scoring]
     run_folder = shlex.quote(f"runs/{made.dataset.name}")
     whole = made.dataset.segments is None
     recipe = "unav-valor" if whole else "valor-clips"  # raw maps of sound are of clips of one length

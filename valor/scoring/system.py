@@ -21,7 +21,7 @@ from valor.eval.breakdown import breakdown, by_duration, exclusive_scores, score
 from valor.eval.counts import with_audio_visual
 from valor.eval.decide import PostProcessing, gated_probs, probs_with_audio_visual
 from valor.eval.events import MODALITIES, BoolArray, FloatArray
-from valor.eval.intervals import Intervals, bootstrap, class_intervals, compare, difference_line, p_text
+from valor.eval.intervals import FEW_CLIPS, Intervals, bootstrap, class_intervals, compare, difference_line, p_text
 from valor.eval.metrics import Judged
 from valor.eval.reliability import reliability
 from valor.eval.scores import FIGURES, LEVELS, Scores, score
@@ -62,7 +62,8 @@ class ScoredSystem:
     def empty(self) -> list[tuple[str, str]]:
         """What is neither annotated nor predicted anywhere, and which figures that counts as 100 in, for `EMPTY`."""
         marks = self.predicted | self.truth
-        marked = (marks if self.valid is None else marks & self.valid[..., None, None]).any(axis=(0, 1, 3))
+        marks = marks if self.valid is None else marks & self.valid[..., None, None]
+        marked = [bool(marks[:, :, modality].any()) for modality in range(marks.shape[2])]
         words = ("audible", "A"), ("visible", "V")
         return [
             (kind, f"{figure}, AV and so Type@AV") for (kind, figure), one in zip(words, marked, strict=True) if not one
@@ -261,10 +262,6 @@ def difference_section(system: ScoredSystem, baseline: ScoredSystem) -> Section:
     first = difference_line(system.name, baseline.name, found.of("segment", "type_av"))
     title = f"Segment Type@AV: {first}, paired over {found.clips:,} clips; all ten differences:"
     return differences(title, frame, system.name, baseline.name, clip_notes(found))
-
-
-FEW_CLIPS = 30
-"""Below it intervals and p-values over clips are rough, and part."""
 
 
 def clip_notes(found: Intervals) -> list[str]:
