@@ -150,19 +150,20 @@ def _use(found: Shared, repository: str) -> Iterator[tuple[str, str]]:
     lines = {
         "run": f'```python\nimport valor\n\nparser = valor.load("{repository}")\nprint(parser("film.mp4"))\n```\n\n'
         f"or `valor parse film.mp4 --run hf:{repository} --png film.png`",
-        "thresholds": f"`valor pull {repository} --out thresholds`, then `{_taking(found)} thresholds/{THRESHOLDS}`",
+        "thresholds": f"`valor pull {repository} --out thresholds`, then {_taking(found)}",
         "store": f"`valor pull {repository} --out store`, then `valor labels store --out labels`",
     }
     yield "Use", lines[found.kind]
 
 
 def _taking(found: Shared) -> str:
-    """The command that takes thresholds, up to their name."""
+    """The command that takes thresholds."""
     applies_to = found.about.get("applies_to")
     if applies_to in ("segment_threshold", "clip_threshold"):
-        return "valor evaluate predictions.npz --annotations data --split test --thresholds"
-    rule = "" if applies_to == "labels" else f" --rule {applies_to}"
-    return f"valor labels store --out labels{rule} --thresholds"
+        return f"`valor evaluate predictions.npz --annotations data --split test --thresholds thresholds/{THRESHOLDS}`"
+    if applies_to == "labels":
+        return f"`valor labels store --out labels --thresholds thresholds/{THRESHOLDS}`"
+    return f"`valor labels store --out labels --rule {applies_to} --thresholds thresholds/{THRESHOLDS}`"
 
 
 def _files(found: Shared) -> str:
