@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.disk import file_sha256, rename
 from valor.label_harvest.strict_json import as_object, as_text, loads
 
@@ -191,7 +192,7 @@ def read_manifest(manifest: Path, repository: str) -> tuple[str, dict[str, str]]
         if told.get("format") != FORMAT:
             raise ValueError(f"expected {FORMAT!r}, got {told.get('format')!r:.40}")
         if (kind := as_text(told.get("kind"), "kind")) not in KINDS:
-            raise ValueError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r:.40}")
+            raise ValueError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r:.40}{did_you_mean(kind, KINDS)}")
         files = {
             name: as_text(digest, f"files: {name:.40}") for name, digest in as_object(told["files"], "files").items()
         }
