@@ -18,6 +18,7 @@ HOMES = {
         {
             "valor/data/rows.py",
             "valor/data/tables.py",
+            "valor/data/event_rows.py",  # what columns of tables of events may be called
             "valor/data/parse_file.py",  # columns of data frames, here
             "eval/events.py",  # and here
         },

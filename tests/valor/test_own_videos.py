@@ -53,7 +53,7 @@ def test_every_command_of_the_page_runs(tmp_path, monkeypatch):
     (tmp_path / "truth.csv").write_text("path,onset,offset,class,modality\nfilms/film.mkv,0,1.5,Dog,both\n")
     first = next(row for row, line in enumerate(COMMANDS) if line.startswith("valor new-dataset"))
     last = next(row for row, line in enumerate(COMMANDS) if line.startswith("valor train"))
-    assert len(COMMANDS) == 18 and COMMANDS[0].startswith("valor doctor --weights")  # which fetches gigabytes
+    assert len(COMMANDS) == 20 and COMMANDS[0].startswith("valor doctor --weights")  # which fetches gigabytes
     for line in (*COMMANDS[first : last + 1], *COMMANDS[1:first], *COMMANDS[last + 1 :]):
         _, *words = shlex.split(line)
         if words[:2] == ["view", "yard/labels"]:

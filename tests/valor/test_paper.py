@@ -28,13 +28,13 @@ def test_every_line_of_the_page_runs_on_what_the_dry_run_leaves(tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     (tmp_path / "entropy.py").write_text(OWN, encoding="utf-8")
     fetched, doctor, dry, *others = COMMANDS
-    assert len(COMMANDS) == 11 and fetched == "valor download annotations --out data"  # which has no network here
+    assert len(COMMANDS) == 14 and fetched == "valor download annotations --out data"  # which has no network here
     assert typed(*shlex.split(doctor)[1:]).code in (0, 3)
     assert typed(*shlex.split(dry)[1:], *FEW["reproduce"]).code == 0
     shutil.copytree(tmp_path / SIMULATED, tmp_path / "data")
     shutil.copytree(tmp_path / SIMULATED, tmp_path / "demo/data")
     for line in others:
-        _, *words = shlex.split(line)
+        _, *words = shlex.split(line, comments=True)
         done = typed(*words, *FEW.get(words[0], []))
         refused = "--published" in words
         assert done.code == (2 if refused else 0), (line, done)

@@ -9,6 +9,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import or_
@@ -351,7 +352,8 @@ def _read_scores(path: Path) -> TableRow:
             spread = TenScores.from_dict({**as_object(report["sd"], "sd"), "clips": scores.clips})
         facts = facts_from_json(report)
         if facts == Facts() and path.name == SCORES:  # scores of before, in the folder of a run whose recipe says it
-            facts = facts_beside(path.parent)
+            with suppress(ValueError):  # a recipe that is not what it was is said elsewhere
+                facts = facts_beside(path.parent)
         return TableRow(
             name=str(path),
             figures=_figures(scores),

@@ -190,7 +190,7 @@ def _plain_record(record: dict[str, Any]) -> dict[str, Any]:
         "grad_norm": as_number(record["grad_norm"], "grad_norm", 0, _HIGHEST),
         "learning_rate": as_number(record["learning_rate"], "learning_rate", 0, _HIGHEST),
         "selected": as_flag(record["selected"], "selected"),
-        "clips": as_whole(record["val"]["clips"], "clips", 1),
+        "clips": None if (clips := record["val"].get("clips")) is None else as_whole(clips, "clips", 1),
     }
 
 

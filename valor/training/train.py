@@ -39,7 +39,6 @@ from .checkpoint import (
     write_checkpoint,
     write_resume_point,
 )
-from .log import figure_title
 from .methods.methods import NO_METHODS, Methods
 from .options import MEAN, OWN_FIGURE, FitOptions, NotFiniteError, TrainingError, learning_rate
 from .predict import predict_split
@@ -337,6 +336,8 @@ def _next_epoch(
         identity=folder.identity,
         extra=methods.state(),
     )
+    from .log import figure_title  # draws, and so waits for pandas
+
     figures = {f"val {figure_title(run.options.select_by)}": record["val_score"], "best": state.best_score}
     shown = {name: f"{value:.1f}" for name, value in figures.items()}
     bar.set_postfix({"loss": f"{record['loss']['total']:.3f}", **shown})

@@ -109,4 +109,4 @@ def test_a_plan_names_files_of_no_clip_and_clips_without_a_file(filmed, tmp_path
     assert found.code == 3 and "1 without a file: film0000007" in found.out
     assert "1 file there is of no clip of the manifest: stranger.mp4" in found.out
     found = typed("harvest", filmed / "ave" / "val_order.h5", "--videos", videos, *store, *TEACHERS, "--plan")
-    assert found.code == 0 and "2 in the manifest" in found.out and "6 files there are of no clip" in found.out
+    assert found.code == 0 and "2 in the manifest" in found.out and "of no clip" not in found.out  # of the other splits

@@ -64,7 +64,7 @@ def test_a_batch_goes_on_and_the_exit_code_tells(run, media, tmp_path, capsys):
     assert code == 3 and "2 of 4 could not be parsed:" in said
     assert "text.mp4: cannot be decoded" in said and "none*.mp4: no file has a name of this pattern" in said
     assert sorted(path.suffix for path in out.glob("[!.]*")) == [".csv"] + [".json"] * 2 + [".svg"] * 2 + [".vtt"] * 2
-    assert "all classes" in said and f"2 parses in {out}; {out / 'summary.csv'} has the table" in said
+    assert "all classes" in said and f"2 parses in {out}; {out / 'summary.csv'} has the seconds of each medium" in said
     assert json.loads((out / 'it\'s "so" ünï ✓.json').read_text("utf-8"))["media"]["name"] == 'it\'s "so" ünï ✓.mp4'
     assert (tmp_path / "all.csv").read_text("utf-8").startswith("filename,")
 

@@ -92,8 +92,8 @@ def test_the_files_travel_with_the_package():
 
 @pytest.mark.parametrize(("text", "message"), [
     ("[]", "expected published scores"),
-    ('{"dataset": "llp", "clips": 9, "rows": [{"method": "A"}]}', "KeyError"),
-    ('{"dataset": "llp", "rows": []}', "KeyError"),
+    ('{"dataset": "llp", "clips": 9, "rows": [{"method": "A"}]}', "'sources' is missing"),
+    ('{"dataset": "llp", "rows": []}', "'clips' is missing"),
     (json.dumps(FILE | {"rows": [{"method": "A", "segment": [1.0], "event": None, "sources": []}]}),
      r"A: expected 5 figures at segment level, got \[1.0\]"),
 ])  # fmt: skip

@@ -150,12 +150,12 @@ def test_the_ten_figures_come_with_intervals(scores):
 
 def test_the_figure_of_scores_says_what_was_scored_and_that_it_is_simulated(tmp_path, painted):
     toy = write_toy_scores(tmp_path)
-    for simulated, begins in (
-        (False, "F-scores of 24 clips (own tables, test), segments >= 0.5, gate "),
-        (True, "SIMULATED F-scores"),
-    ):
+    for simulated in (False, True):
         held = replace(read_predictions(toy.good), provenance=Provenance(simulated=simulated))
         scores = valor.score(held, toy.data, split="test")
+        begins = (
+            "SIMULATED " * simulated + f"F-scores of {scores.clips} clips (own tables, test), segments >= 0.5, gate "
+        )
         title = " ".join(scores.plot().get_suptitle().split())
         assert title.startswith(begins) and title.endswith("with 95 % intervals over clips"), title
         assert scores.plot(title="").get_suptitle() == "SIMULATED" * simulated
