@@ -242,6 +242,12 @@ class FakeTeacher:
         return Evidence({"embedding": np.stack([level, 1 - level, level**2], axis=1)}, similarity)
 
 
+def build_fake_teacher(name: str, prompts: Sequence[str], **_: object) -> FakeTeacher:
+    """What `valor.teachers.build_teacher` makes where teachers of the demo are to have no network."""
+    rate = 8000 if "audio" in name else None
+    return FakeTeacher(name.removeprefix("demo-"), prompts=tuple(prompts), sample_rate=rate)
+
+
 def toy_media(*, grid: Grid | None = None, seed: int = 0, height: int = 24, width: int = 32) -> ClipMedia:
     """A clip of noise that was never a file."""
     grid = grid or Grid()

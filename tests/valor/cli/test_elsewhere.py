@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.helpers.toy import FakeTeacher, write_toy_world
+from tests.helpers.toy import build_fake_teacher, write_toy_world
 from tests.helpers.toy_harvest import store_digests
 from tests.helpers.toy_run import SMALL, write_labels, write_tables
 from tests.helpers.toy_run import write_toy_store as write_run_store
@@ -38,11 +38,7 @@ def local(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _teachers(monkeypatch):
-    def build(name, prompts, **_):
-        rate = 8000 if "audio" in name else None
-        return FakeTeacher(name.removeprefix("demo-"), prompts=tuple(prompts), sample_rate=rate)
-
-    monkeypatch.setattr(harvest_teachers, "build_teacher", build)
+    monkeypatch.setattr(harvest_teachers, "build_teacher", build_fake_teacher)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.helpers.toy import FakeTeacher, ToySound, ToyVideo, write_toy_clip, write_toy_world
+from tests.helpers.toy import ToySound, ToyVideo, build_fake_teacher, write_toy_clip, write_toy_world
 from tests.helpers.toy_harvest import digests
 from tests.helpers.typed import typed
 from valor import teachers as harvest_teachers
@@ -29,11 +29,7 @@ HERE = ("--workers", "0")
 def world(tmp_path, monkeypatch):
     """What to type for five clips, one of them missing, and teachers without a network."""
 
-    def build(name, prompts, **_):
-        rate = 8000 if "audio" in name else None
-        return FakeTeacher(name.removeprefix("demo-"), prompts=tuple(prompts), sample_rate=rate)
-
-    monkeypatch.setattr(harvest_teachers, "build_teacher", build)
+    monkeypatch.setattr(harvest_teachers, "build_teacher", build_fake_teacher)
     write_toy_world(tmp_path / "videos", CLIPS[:4])
     rows = "\n".join(f"{clip}\t{class_names(LLP_CLASSES)[3]}" for clip in CLIPS)
     (tmp_path / "clips.csv").write_text(f"filename\tevent_labels\n{rows}\n")

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 import valor
-from tests.helpers.toy import FakeTeacher, ToySound, ToyVideo, write_toy_clip
+from tests.helpers.toy import ToySound, ToyVideo, build_fake_teacher, write_toy_clip
 from tests.helpers.typed import typed
 from valor import teachers as harvest_teachers
 from valor.data.datasets.to_harvest import read_media_folder
@@ -21,11 +21,7 @@ DEMO = ("--visual", "demo-visual", "--audio", "demo-audio", "--workers", "0")
 def films(tmp_path, monkeypatch):
     """Two films, one in a folder below, and teachers without a network."""
 
-    def build(name, prompts, **_):
-        rate = 8000 if "audio" in name else None
-        return FakeTeacher(name.removeprefix("demo-"), prompts=tuple(prompts), sample_rate=rate)
-
-    monkeypatch.setattr(harvest_teachers, "build_teacher", build)
+    monkeypatch.setattr(harvest_teachers, "build_teacher", build_fake_teacher)
     (tmp_path / "films/zoo").mkdir(parents=True)
     film(tmp_path / "films/street.mkv", 12.0)
     film(tmp_path / "films/zoo/bear.mkv", 3.0)

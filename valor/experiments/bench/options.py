@@ -92,7 +92,7 @@ class BenchOptions:
     world: str = "llp"
     """LLP's tables with simulated features (`llp`), or the demo's films with teachers as poor as LLP's (`demo`)."""
     size: str = "small"
-    """`small`, 5,900 clips, 1 to 1.5 minutes of one thread a training, or `llp`, all 11,849 in a night."""
+    """`small`, 5,900 clips, mostly 1 to 1.5 minutes of one thread a training, or `llp`, all 11,849 in a night."""
     seeds: int = 2
     """Trainings of each row."""
     rows: tuple[str, ...] = tuple(name for name in ROWS if name not in PARTS)
