@@ -17,7 +17,7 @@ from .media.decode_pool import DecodePool
 from .media.decoders import DECODERS, PYAV
 from .media.process import DecodeLimits, keep_memory
 from .places.elsewhere import Media, media_bytes
-from .store.evidence import Answers, ReadClip, TeacherInput, judge_batch, prepare_batch
+from .store.evidence import Answers, Faults, ReadClip, TeacherInput, judge_batch, prepare_batch
 from .store.shards import KnownClip, ShardRow, row_of
 from .teachers.teacher import Teacher
 
@@ -48,6 +48,8 @@ class Judged:
 
     rows: list[ShardRow]
     answers: Answers
+    faults: Faults = field(default_factory=dict)
+    """Clips that a teacher of one's own fails at; their rows say what was read of them."""
 
 
 @dataclass
@@ -134,10 +136,10 @@ class LocalEngine:
                     fed.host += prepared.seconds
                     self._count_waiting(time.monotonic() - asked, fed)
                     started = time.monotonic()
-                    answers = judge_batch(self._teachers, prepared.inputs)
+                    answers, faults = judge_batch(self._teachers, prepared.inputs)
                     self.clock.network += time.monotonic() - started
                     started = time.monotonic()
-                    yield prepared.batch, Judged(prepared.rows, answers)
+                    yield prepared.batch, Judged(prepared.rows, answers, faults)
                     asked = time.monotonic()
                     self.clock.host += asked - started
         finally:

@@ -47,6 +47,7 @@ from .store.tars import TarIndex
 from .store.videos import Videos, find_clips, listable
 from .teachers.own import check_members
 from .teachers.teacher import Teacher, needs_of
+from .unjudged import have_judged, settled
 from .whole import WholeEngine
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-RETRIED = ("undecodable", "timeout")
+RETRIED = ("undecodable", "timeout", "unjudged")
 """Statuses of clips that are read again when nothing else is asked for."""
 LONGEST_SECONDS = 86_400.0
 """A clip may be given a day; the system's clocks do not take much more."""
@@ -270,7 +271,7 @@ def harvest(
         named = {clip_id: path for clip_id, path in zip(manifest.clip_ids, manifest.paths, strict=True) if path}
         run = _Run(folder, paths, named, teachers, dataclasses.replace(options, grid=grid), engine)
         _start(said, plans, mine, manifest, folder, bar=progress)
-        made = run.make(plans, said)
+        made = run.make(plans, said, are_proven=have_judged(markers))
         _write_lists(folder, there, teachers)
         found = {row.clip_id: row for rows in {**mine, **made}.values() for row in rows}
         rows = tuple(found[clip_id] for clip_id in manifest.clip_ids if clip_id in found)
@@ -420,8 +421,13 @@ class _Run:
     """With the grid the teachers need."""
     engine: Engine
 
-    def make(self, plans: Sequence[ShardPlan], said: Progress) -> dict[int, tuple[KnownClip, ...]]:
+    def make(self, plans: Sequence[ShardPlan], said: Progress, *, are_proven: bool) -> dict[int, tuple[KnownClip, ...]]:
         """Make the shards; a shard is written when its last batch is judged.
+
+        Args:
+            plans: What is to be made.
+            said: Says how far it is.
+            are_proven: Whether the teachers have judged clips of the store, see `settled`.
 
         Returns:
             Rows by the number of their shard.
@@ -429,7 +435,7 @@ class _Run:
         made: dict[int, tuple[KnownClip, ...]] = {}
         begun: dict[int, ShardEvidence] = {}
         with closing(self.engine.judged(self._batches(plans, begun), self._decoding())) as judged:
-            for batch, found in judged:
+            for batch, found in settled(judged, are_proven=are_proven):
                 shard = begun[batch.shard]
                 rows = [self._looked_for(row) for row in found.rows]
                 shard.add(batch.positions, rows, found.answers)

@@ -20,7 +20,7 @@ from typing import Any, cast
 from .cores import usable_cores
 from .engine import Batch, Clock, Decoding, Judged, read_row
 from .fetch import FetchingPool
-from .store.evidence import Answers, ReadClip, judge_batch, prepare_batch
+from .store.evidence import Answers, Faults, ReadClip, judge_batch, prepare_batch
 from .teachers.own import check_members
 from .teachers.teacher import Teacher
 
@@ -233,7 +233,7 @@ class RayEngine:
             return None
         self.clock.host += found.host
         self.clock.network += found.network
-        return batch, Judged([row for row, _ in found.clips], found.answers)
+        return batch, Judged([row for row, _ in found.clips], found.answers, found.faults)
 
     def _survived(self, reference: Any) -> bool:  # noqa: ANN401
         """Whether a network has come up, with the teachers of the first one.
@@ -302,6 +302,7 @@ class _Found:
     clips: list[tuple[Any, None]]
     """Rows without their media, which stay where they are."""
     answers: Answers
+    faults: Faults
     host: float
     network: float
     """Seconds."""
@@ -339,9 +340,9 @@ class _Network:
         prepared = time.monotonic() - started
         with self._busy:
             started = time.monotonic()
-            answers = judge_batch(self._teachers, inputs)
+            answers, faults = judge_batch(self._teachers, inputs)
             computed = time.monotonic() - started
-        return _Found([(row, None) for row, _ in clips], answers, prepared, computed)
+        return _Found([(row, None) for row, _ in clips], answers, faults, prepared, computed)
 
 
 def _decode(batch: Batch, decoding: Decoding) -> list[ReadClip]:

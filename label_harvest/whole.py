@@ -46,9 +46,10 @@ from .media.streams import DirectReader, MediaReader
 from .media.survey import MediaSurvey
 from .media.windows import Merger, Window, read_windows, segments_of, segments_of_both, window_starts
 from .places.elsewhere import Media
-from .store.evidence import Answers, judge_batch, prepare_batch
+from .store.evidence import Answers, Faults, judge_batch, prepare_batch
 from .store.manifest import MODALITIES
 from .store.shards import SEGMENTS, KnownClip, ShardRow, row_of
+from .teachers.own import ClipFaultError
 from .teachers.teacher import Evidence, Teacher, needs_of
 
 MOST_SEGMENTS = 43_200
@@ -68,6 +69,8 @@ class _Clip:
     media: Media | None
     windows: "queue.Queue[Any]"
     """A survey, then windows, then None; or the error that ended it."""
+    unwanted: threading.Event = field(default_factory=threading.Event)
+    """Set once no more of it is wanted."""
 
 
 class WholeEngine:
@@ -112,17 +115,19 @@ class WholeEngine:
 
     def _finished(self, batch: Batch, clips: Sequence[_Clip], decoding: Decoding) -> tuple[Batch, Judged]:
         """Judge a batch to its end."""
-        rows, answers = [], Answers()
+        rows, answers, faults = [], Answers(), Faults()
         answers.update({teacher.role: [] for teacher in self._teachers})
-        for clip in clips:
+        for place, clip in enumerate(clips):
             row, found = self._judge(clip, decoding)
+            if isinstance(found, ClipFaultError):
+                faults[place], found = found, {}
             rows.append(row)
             for role, evidence in answers.items():
                 evidence.append(found.get(role))
-        return batch, Judged(rows, answers)
+        return batch, Judged(rows, answers, faults)
 
-    def _judge(self, clip: _Clip, decoding: Decoding) -> tuple[ShardRow, dict[str, Evidence]]:
-        """What became of one clip, and what each teacher says of it."""
+    def _judge(self, clip: _Clip, decoding: Decoding) -> tuple[ShardRow, dict[str, Evidence] | ClipFaultError]:
+        """What became of one clip, and what each teacher says of it or the first that fails raises."""
         known = clip.row
         if clip.media is None:
             message = "no file of this name among the videos"
@@ -136,9 +141,13 @@ class WholeEngine:
                 started = time.monotonic()
                 inputs = prepare_batch(self._teachers, [(_placeholder(known), window.clip) for window in some])
                 prepared = time.monotonic()
-                answers = judge_batch(self._teachers, inputs)
+                answers, faults = judge_batch(self._teachers, inputs)
                 self.clock.host += prepared - started
                 self.clock.network += time.monotonic() - prepared
+                if faults:
+                    clip.unwanted.set()
+                    deque(windows, maxlen=0)  # so that its thread does not wait for room
+                    return row_of(known, "ok", "", facts | file_facts(clip.media, facts)), faults[min(faults)]
                 for n, window in enumerate(some):
                     joined.add(window, {role: found[n] for role, found in answers.items()})
         except MediaError as error:
@@ -187,6 +196,8 @@ class _Reading:
                     for item in self._items(path):
                         if not put_unless(self._stop, clip.windows, item):
                             return
+                        if clip.unwanted.is_set():
+                            break
             put_unless(self._stop, clip.windows, None)
         except BaseException as error:
             put_unless(self._stop, clip.windows, error)

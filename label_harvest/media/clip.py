@@ -67,7 +67,10 @@ def _check_positive(**counts: int) -> None:
 
 LEAST_SHARE = 0.1
 """Share of a segment a stream must cover to be present in it."""
-STATUSES = ("ok", "still", "cut", "silent", "short", "no_audio", "no_video", "undecodable", "timeout", "missing")
+STATUSES = (
+    *("ok", "still", "cut", "silent", "short", "no_audio", "no_video"),
+    *("undecodable", "timeout", "unjudged", "missing"),
+)
 """What can be said of a clip, mildest first; a clip with several troubles carries the last one that applies."""
 FAILURES = STATUSES[3:]
 """Statuses that make a run end with a failure: some evidence of the clip is absent or speaks of silence.

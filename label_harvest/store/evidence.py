@@ -11,7 +11,7 @@ from typing import cast
 import numpy as np
 
 from ..media.clip import ClipMedia
-from ..teachers.own import asked, check_repeats, check_shapes, own_file
+from ..teachers.own import ClipFaultError, asked, check_repeats, check_shapes, note_alone, own_file
 from ..teachers.teacher import Evidence, StagedTeacher, Teacher, needs_of
 from .plan import UNREAD, ShardPlan
 from .shards import ShardRow, clip_slices, num_rows, row_of, rows_of_clips
@@ -22,6 +22,8 @@ ReadClip = tuple[ShardRow, ClipMedia | None]
 """What was found of a clip, and its media where there is any."""
 Answers = dict[str, list[Evidence | None]]
 """By role, what the teacher says of each clip of a batch; None of one without the streams it needs."""
+Faults = dict[int, ClipFaultError]
+"""By place in a batch, what a teacher of one's own raised of a clip."""
 OldShard = tuple[list[ShardRow], dict[str, np.ndarray]]
 """Rows and arrays of a shard that is there."""
 
@@ -139,67 +141,107 @@ class TeacherInput:
     """As the teacher prepared it, or the clips themselves."""
     num_clips: int
     """Clips of the whole batch."""
-    first: ClipMedia | None = None
-    """The first of the clips as it was decoded, for a teacher of one's own."""
+    clips: Sequence[ReadClip] = ()
+    """The clips as they were decoded, for a teacher of one's own."""
+    fault: ClipFaultError | None = None
+    """What it raised when it was to prepare them."""
 
 
 def prepare_batch(teachers: Sequence[Teacher], clips: Sequence[ReadClip]) -> list[TeacherInput]:
     """Do for each teacher what needs no network: choose the clips it can judge, and have it prepare them."""
     inputs = []
     for teacher in teachers:
-        needs = needs_of(teacher)
         places = [
             place
             for place, (_, media) in enumerate(clips)
-            if media and all(getattr(media, stream) is not None for stream in needs)
+            if media and all(getattr(media, stream) is not None for stream in needs_of(teacher))
         ]
-        chosen = [media for place in places if (media := clips[place][1]) is not None]
-        clip_ids = [clips[place][0].clip_id for place in places]
-        prepared: object = chosen
-        if places and isinstance(teacher, StagedTeacher):
-            prepared = asked(teacher, teacher.prepare_many, chosen, clip_ids)
-        looks = needs != ("waveform",)
-        present = [media.frames_present if looks else None for media in chosen]
-        segments = [media.grid.num_segments for media in chosen]
-        first = chosen[0] if chosen and own_file(teacher) else None
-        inputs.append(TeacherInput(places, clip_ids, segments, present, prepared, len(clips), first))
+        inputs.append(_prepared(teacher, places, [clips[place] for place in places], len(clips)))
     return inputs
 
 
-def judge_batch(teachers: Sequence[Teacher], inputs: Sequence[TeacherInput]) -> Answers:
+def _prepared(teacher: Teacher, places: list[int], clips: Sequence[ReadClip], num_clips: int) -> TeacherInput:
+    """What a teacher is given of the clips that it can judge."""
+    chosen = [media for _, media in clips if media is not None]
+    clip_ids = [row.clip_id for row, _ in clips]
+    prepared: object = chosen
+    fault = None
+    if places and isinstance(teacher, StagedTeacher):
+        try:
+            prepared = asked(teacher, teacher.prepare_many, chosen, clip_ids)
+        except ClipFaultError as error:
+            fault = error.with_traceback(None)  # which would hold this frame, and so the clips
+    looks = needs_of(teacher) != ("waveform",)
+    present = [media.frames_present if looks else None for media in chosen]
+    segments = [media.grid.num_segments for media in chosen]
+    kept = clips if own_file(teacher) else ()
+    return TeacherInput(places, clip_ids, segments, present, prepared, num_clips, kept, fault)
+
+
+def judge_batch(teachers: Sequence[Teacher], inputs: Sequence[TeacherInput]) -> tuple[Answers, Faults]:
     """Evidence of the clips of a batch.
 
     Args:
         teachers: One per role.
         inputs: Of each teacher, from `prepare_batch`.
 
+    Returns:
+        What they say, and the clips that one of one's own fails at, of which then none says anything.
+
     Raises:
-        ValueError: A teacher answers NaN or more than float16 holds, or one of one's own fails.
+        ValueError: A teacher answers NaN or more than float16 holds, or one of one's own what is no evidence, or it
+            fails for want of memory.
     """
     answers: Answers = {}
+    faults: Faults = {}
     for teacher, given in zip(teachers, inputs, strict=True):
         found: list[Evidence | None] = [None] * given.num_clips
         for place, clip_id, present, answer in zip(
             given.places, given.clip_ids, given.present, _judge(teacher, given), strict=True
         ):
+            if isinstance(answer, ClipFaultError):
+                faults.setdefault(place, answer)
+                continue
             _check_finite(teacher, clip_id, answer)
             found[place] = _mask_absent(answer, present)
         answers[teacher.role] = found
-    return answers
+    for found in answers.values():
+        for place in faults:
+            found[place] = None
+    return answers, faults
 
 
-def _judge(teacher: Teacher, given: TeacherInput) -> list[Evidence]:
-    """What a teacher says of the clips it was given."""
+def _judge(teacher: Teacher, given: TeacherInput) -> Sequence[Evidence | ClipFaultError]:
+    """What a teacher says of the clips it was given, or raises; where it raises of several, each is asked alone."""
     if not given.places:
         return []
-    if isinstance(teacher, StagedTeacher):
-        answers = asked(teacher, teacher.judge_many, given.prepared, given.clip_ids, by_clip=False)
+    try:
+        answers = _answers(teacher, given)
+    except ClipFaultError as error:
+        fault = error.with_traceback(None)
     else:
-        answers = asked(teacher, teacher.encode_many, cast(list[ClipMedia], given.prepared), given.clip_ids)
-    check_shapes(teacher, given.clip_ids, given.segments, answers)
-    if given.first is not None:
-        check_repeats(teacher, given.clip_ids[0], given.first)
-    return answers
+        check_shapes(teacher, given.clip_ids, given.segments, answers)
+        if given.clips and (first := given.clips[0][1]) is not None:
+            check_repeats(teacher, given.clip_ids[0], first)
+        return answers
+    if len(given.places) == 1:
+        return [fault]
+    alone = (
+        _prepared(teacher, [place], [clip], given.num_clips)
+        for place, clip in zip(given.places, given.clips, strict=True)
+    )
+    found = [answer for one in alone for answer in _judge(teacher, one)]
+    if not any(isinstance(answer, ClipFaultError) for answer in found):
+        note_alone(teacher, fault)
+    return found
+
+
+def _answers(teacher: Teacher, given: TeacherInput) -> list[Evidence]:
+    if given.fault is not None:
+        raise given.fault
+    if isinstance(teacher, StagedTeacher):
+        return asked(teacher, teacher.judge_many, given.prepared, given.clip_ids)
+    return asked(teacher, teacher.encode_many, cast(list[ClipMedia], given.prepared), given.clip_ids)
 
 
 def _check_finite(teacher: Teacher, clip_id: str, answer: Evidence) -> None:

@@ -19,8 +19,8 @@ from .shards import KnownClip, Marker, ModalityTags, damaged_numbers, known_clip
 
 logger = logging.getLogger(__name__)
 
-UNREAD = ("undecodable", "timeout", "missing")
-"""Statuses of a clip of which nothing was read; another attempt may find more."""
+UNREAD = ("undecodable", "timeout", "unjudged", "missing")
+"""Statuses of a clip of which there is no evidence; another attempt may find more."""
 
 
 @dataclass(frozen=True)

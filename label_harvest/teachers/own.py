@@ -2,27 +2,41 @@
 
 import inspect
 import json
+import logging
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakSet
 
 import numpy as np
 
+from ..machine import machine_fault, memory_fault
 from ..media.clip import ClipMedia
-from .teacher import NEEDS, Evidence, StagedTeacher, Teacher, needs_of
+from .teacher import NEEDS, Evidence, EvidenceError, StagedTeacher, Teacher, needs_of
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 _SHOWN = 5
+_MOST_LETTERS = 300
+"""Of what an exception says, in the row of a clip."""
 _OWN_MODULE = "valor_own_"
 """As `store.origins` calls the modules of files of one's own."""
 
 
 class TeacherFaultError(ValueError):
     """A teacher of one's own failed, or answered in another shape than its prompts ask for."""
+
+
+class ClipFaultError(TeacherFaultError):
+    """What a teacher of one's own raised of the clips it was given, which other clips need not suffer from."""
+
+    role = told = trace = ""
+    """Whose; file, line and exception for the row of a clip, the same on every machine; the whole way there."""
 
 
 def own_file(teacher: Teacher) -> str | None:
@@ -108,25 +122,18 @@ def _media_has(error: Exception) -> str:
     return f"; a clip has {', '.join(field.name for field in fields(ClipMedia))}"
 
 
-def asked(
-    teacher: Teacher,
-    ask: Callable[[Any], T],
-    given: Any,
-    clip_ids: Sequence[str],
-    *,
-    by_clip: bool = True,  # noqa: ANN401
-) -> T:
+def asked(teacher: Teacher, ask: Callable[[Any], T], given: Any, clip_ids: Sequence[str]) -> T:  # noqa: ANN401
     """What a teacher answers; a fault of one of one's own is said with file, line, role and clip.
 
     Args:
         teacher: Whose method is asked.
         ask: The method.
-        given: What it is asked; of clips a sequence.
-        clip_ids: Of the clips.
-        by_clip: Whether what is given can be given clip by clip, to find the one it fails on.
+        given: What it is asked.
+        clip_ids: Of the clips it is asked about.
 
     Raises:
-        TeacherFaultError: A teacher of one's own failed.
+        ClipFaultError: A teacher of one's own failed, and may not at other clips.
+        TeacherFaultError: It failed for want of memory or of the machine, or answers what no store holds.
     """
     file = own_file(teacher)
     if file is None:
@@ -134,19 +141,42 @@ def asked(
     try:
         return ask(given)
     except Exception as error:
-        found, which = error, f"one of the clips {', '.join(clip_ids[:_SHOWN])}{', ...' * (len(clip_ids) > _SHOWN)}"
-        for clip_id, one in zip(clip_ids, given, strict=True) if by_clip else ():
-            try:
-                ask([one])
-            except Exception as alone:  # noqa: BLE001, whatever it raises is said
-                found, which = alone, f"the clip {clip_id}"
-                break
-        lines = [frame.lineno for frame in traceback.extract_tb(found.__traceback__) if frame.filename == file]
-        where = f"{file}, line {lines[-1]}" if lines else file
-        raise TeacherFaultError(
-            f"{where}: the {teacher.role} teacher fails at {which} ({type(found).__name__}: {found}"
-            f"{_media_has(found)}); mend it, or leave the clip out of the table"
-        ) from error
+        raise _fault(teacher, file, clip_ids, error) from error
+
+
+def _fault(teacher: Teacher, file: str, clip_ids: Sequence[str], error: Exception) -> TeacherFaultError:
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    line = f", line {lines[-1]}" if lines else ""
+    clips = f"one of the clips {', '.join(clip_ids[:_SHOWN])}{', ...' * (len(clip_ids) > _SHOWN)}"
+    which = f"the clip {clip_ids[0]}" if len(clip_ids) == 1 else clips
+    raised = f"{type(error).__name__}: {error}{_media_has(error)}"
+    said = f"{file}{line}: the {teacher.role} teacher fails at {which} ({raised})"
+    said += "; mend it, or leave the clip out of the table"
+    no_evidence = isinstance(error, EvidenceError) and len(clip_ids) == 1  # of several each is asked first
+    if no_evidence or memory_fault(error) or machine_fault(error) or _ends_the_gpu(error):
+        return TeacherFaultError(said)
+    fault = ClipFaultError(said)
+    fault.role, raised = teacher.role, " ".join(raised.split())
+    fault.told = f"{Path(file).name}{line}: the {teacher.role} teacher fails ({raised:.{_MOST_LETTERS}})"
+    begin = error.__traceback__ and error.__traceback__.tb_next  # behind the line here that asked
+    fault.trace = "".join(traceback.format_exception(type(error), error, begin)).rstrip()
+    return fault
+
+
+def _ends_the_gpu(error: Exception) -> bool:
+    """Whether a GPU takes no more work of this process."""
+    return type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)
+
+
+def note_alone(teacher: Teacher, fault: ClipFaultError) -> None:
+    """Say, once for each class of teachers, that one of one's own fails at clips together and at none of them alone."""
+    if type(teacher) not in _ASKED_ALONE:
+        _ASKED_ALONE.add(type(teacher))
+        logger.warning("%s. At none of them it fails alone, so they are asked one by one\n%s", fault, fault.trace)
+
+
+_ASKED_ALONE: WeakSet[type] = WeakSet()
+"""Teachers of one's own of which that is said."""
 
 
 def check_shapes(
@@ -245,7 +275,7 @@ def _alone(teacher: Teacher, clip_id: str, clip: ClipMedia) -> Evidence:
     if not isinstance(teacher, StagedTeacher):
         return asked(teacher, teacher.encode_many, [clip], [clip_id])[0]
     prepared = asked(teacher, teacher.prepare_many, [clip], [clip_id])
-    return asked(teacher, teacher.judge_many, prepared, [clip_id], by_clip=False)[0]
+    return asked(teacher, teacher.judge_many, prepared, [clip_id])[0]
 
 
 def _arrays(answer: Evidence) -> dict[str, np.ndarray]:

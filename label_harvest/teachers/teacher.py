@@ -147,6 +147,10 @@ class TeacherUnavailableError(RuntimeError):
     """The weights of a teacher are neither on this machine nor to be fetched; the message says what to give instead."""
 
 
+class EvidenceError(ValueError):
+    """Arrays that a store could not hold."""
+
+
 @dataclass(frozen=True)
 class Evidence:
     """What one teacher says about one clip, before any threshold or clip tag is applied."""
@@ -159,13 +163,13 @@ class Evidence:
     def __post_init__(self) -> None:
         """Refuse arrays a store could not hold."""
         if self.similarity is not None and (self.similarity.ndim != 2 or self.similarity.dtype != np.float32):
-            raise ValueError(
+            raise EvidenceError(
                 "similarity must be float32 [segments, classes], "
                 f"got {self.similarity.dtype} {list(self.similarity.shape)}; transpose or cast it in the teacher"
             )
         for name, array in self.features.items():
             if array.ndim != 2:
-                raise ValueError(f"feature {name!r} must be [rows, width], got {list(array.shape)}; reshape it")
+                raise EvidenceError(f"feature {name!r} must be [rows, width], got {list(array.shape)}; reshape it")
 
 
 class Teacher(Protocol):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from valor.label_harvest.store.listing import write_list
+from valor.label_harvest.store.plan import UNREAD
 from valor.label_harvest.store.shards import ShardRow, read_markers, to_json, write_failures, write_shard
 from valor.label_harvest.store.store import describe, open_store
 
@@ -37,7 +38,7 @@ def arrays_of(rows: list[ShardRow]) -> dict[str, np.ndarray]:
     """Evidence that depends on the clip alone, absent as its status says."""
     arrays = {}
     for role, absent in (("audio", "no_audio"), ("visual", "no_video")):
-        lost = [row.status in (absent, "undecodable", "timeout", "missing") for row in rows]
+        lost = [row.status in (absent, *UNREAD) for row in rows]
         for name, width, dtype in ((f"{role}.similarity", 2, np.float32), (f"{role}.embedding", 4, np.float16)):
             seeds = [list(row.clip_id.encode()) for row in rows]
             array = np.stack([np.random.default_rng(seed).uniform(-1, 1, (3, width)) for seed in seeds]).astype(dtype)

@@ -116,10 +116,10 @@ def add(commands: Commands) -> Parser:
         "undisturbed run had made, to the byte. Ctrl-C ends a run with 130, SIGTERM with 143.\n"
         "A clip gets a status: ok, still, cut (to the ten seconds of --length clip; else to where sound or picture\n"
         "ends, if the other ends within a second), silent, short, no_audio, no_video, undecodable, timeout\n"
-        "(decoding hung) or missing. Missing clips are read once their file is there. A file dataset.json beside\n"
-        "MANIFEST says the classes and the grid of another data set than LLP (docs/extend.md). MANIFEST may be the\n"
-        "data folder, for all its clips; where a data set has files of its own, as AVE, its annotation\n"
-        "(Annotations.txt) or the order of a split (train_order.h5).",
+        "(decoding hung), unjudged (a teacher of your own fails at it) or missing. Missing clips are read once their\n"
+        "file is there. A file dataset.json beside MANIFEST says the classes and the grid of another data set than\n"
+        "LLP (docs/extend.md). MANIFEST may be the data folder, for all its clips; where a data set has files of its\n"
+        "own, as AVE, its annotation (Annotations.txt) or the order of a split (train_order.h5).",
         "valor harvest AVVP_train.csv --videos videos --store store --teacher-checkpoint visual=ViT-L-14.safetensors\n"
         "valor harvest films --store films.store",
     )
@@ -385,7 +385,10 @@ def _say(
         )
     if report.failures and listed:
         statuses = sorted({row.status for row in report.failures} - {"missing"})  # those are read anyway
-        again = f"; --retry {','.join(statuses)} reads them again, once their files are mended" if statuses else ""
+        mended = "their files are mended"
+        if "unjudged" in statuses:
+            mended = "their files or the teacher are mended (then with --allow-edited)"
+        again = f"; --retry {','.join(statuses)} reads them again, once {mended}" if statuses else ""
         say(f"{len(report.failures)} clips failed; they are listed in {report.folder / 'failures.csv'}{again}")
         if held := sum(row.status not in UNREAD for row in report.failures):
             say(f"what there is of {held} of them is in the store: searches find it, and no labels are made of it")

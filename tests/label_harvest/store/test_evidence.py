@@ -25,7 +25,7 @@ def lost(position: int):
 
 
 def take_in(shard, teachers, positions, clips):
-    shard.add(positions, [row for row, _ in clips], judge_batch(teachers, prepare_batch(teachers, clips)))
+    shard.add(positions, [row for row, _ in clips], judge_batch(teachers, prepare_batch(teachers, clips))[0])
 
 
 def gathered(*batches, again=None, old=None, rows=ROWS):

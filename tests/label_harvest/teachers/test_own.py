@@ -48,11 +48,10 @@ def _judged(tmp_path, levels):
 def test_what_it_raises_is_said_with_the_clip_it_fails_on(tmp_path):
     path, ask = _judged(tmp_path, [[1.0, 1.0], [2.0], [1.0, 1.0]])
     line = TEACHER.splitlines().index('            raise RuntimeError("boom")') + 1
-    with pytest.raises(
-        own.TeacherFaultError, match=r"the audio teacher fails at the clip clip-1 \(RuntimeError: boom\)"
-    ) as said:
-        ask()
-    assert str(said.value).startswith(f"{path}, line {line}: ")
+    answers, faults = ask()
+    said = f"{path}, line {line}: the audio teacher fails at the clip clip-1 (RuntimeError: boom); mend it"
+    assert [*faults] == [1] and str(faults[1]).startswith(said)
+    assert [answer is None for answer in answers["audio"]] == [False, True, False]
 
 
 def test_another_shape_is_refused_with_what_was_expected(tmp_path):
@@ -62,7 +61,7 @@ def test_another_shape_is_refused_with_what_was_expected(tmp_path):
     told = "similarity of the audio teacher must be [segments, classes] (10, 2), got (10, 3) for the clip clip-1"
     assert str(said.value) == f"{path}: {told}"
     _, ask = _judged(tmp_path, [[1.0, 1.0]])
-    assert ask()["audio"][0].similarity.shape == (10, 2)
+    assert ask()[0]["audio"][0].similarity.shape == (10, 2)
 
 
 LOOKS = """
@@ -124,7 +123,8 @@ def test_what_a_teacher_answers_otherwise_is_named_with_its_file(tmp_path, answe
     teachers = [_bright(tmp_path, answer=answer, identity=identity)]
     media = ClipMedia(np.zeros((1, 2, 2, 3), np.uint8), None, Grid(num_segments=1))
     with pytest.raises(own.TeacherFaultError, match=message):
-        judge_batch(teachers, prepare_batch(teachers, [(SimpleNamespace(clip_id="a"), media)]))
+        _, faults = judge_batch(teachers, prepare_batch(teachers, [(SimpleNamespace(clip_id="a"), media)]))
+        raise faults[0]
 
 
 SEEN = "[Evidence({{}}, np.full((10, 1), {level}, np.float32)) for clip in clips]"
@@ -134,7 +134,7 @@ def _seen(teacher, num_clips=2):
     grid = SimpleNamespace(num_segments=10)
     media = SimpleNamespace(frames=np.zeros((10, 1, 1, 3)), grid=grid, frames_present=None)
     clips = [(SimpleNamespace(clip_id=f"clip-{n}"), media) for n in range(num_clips)]
-    return judge_batch([teacher], prepare_batch([teacher], clips))["visual"]
+    return judge_batch([teacher], prepare_batch([teacher], clips))[0]["visual"]
 
 
 @pytest.mark.parametrize(

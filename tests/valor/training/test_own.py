@@ -190,6 +190,34 @@ def test_where_a_teacher_fails_is_shown_whole_with_verbose_and_in_the_log(own):
         assert ("json/decoder.py" in done.stderr, "json/decoder.py" in log) == ("-v" in more, bool(log)), done
 
 
+def test_a_clip_it_fails_at_is_unjudged_and_read_again_once_it_is_mended(own):
+    folder = write_tables(own / "toy")
+    write_videos(folder / "videos")
+    text = BLOCKS["loudness.py"].replace("import numpy as np", "import numpy as np\n\nHEARD = {}", 1)
+    text = text.replace(
+        "def encode(self, media):",
+        "def encode(self, media):\n"
+        "        if HEARD.setdefault(media.waveform.tobytes(), len(HEARD)) == 1:\n"
+        "            raise LookupError('-- no such band')",
+        1,
+    )
+    (own / "loudness.py").write_text(text)
+    line = text.splitlines().index("            raise LookupError('-- no such band')") + 1
+    words = ("harvest", folder / TABLES["val"], "--videos", folder / "videos", "--store", folder / "store", "--with",
+             own / "loudness.py", "--audio", "loudness", "--visual", "none", "--workers", 0)  # fmt: skip
+    done = typed(*words)
+    told = f"unjudged     {SPLITS['val'][1]:24s} loudness.py, line {line}: the audio teacher fails (LookupError: -- no"
+    assert done.code == 3 and done.out.startswith("2 clips (1 ok, 1 unjudged), 0 of them") and told in done.out, done
+    assert (
+        "--retry unjudged reads them again, once their files or the teacher are mended (then with --allow" in done.out
+    )
+    assert f"{own / 'loudness.py'}, line {line}: " in done.err and done.err.count("Traceback") == 1
+    assert typed(*words, "--allow-failures", 1).code == 0
+    assert "1 ok, 1 unjudged" in typed(*words, "--plan").out and typed("store", "verify", folder / "store").code == 0
+    (own / "loudness.py").write_text(BLOCKS["loudness.py"])
+    assert typed(*words, "--retry", "--allow-edited").out.startswith("2 clips (2 ok), 1 of them cached before")
+
+
 def test_clips_by_two_versions_of_a_teacher_can_be_told_apart(own):
     """Allowed, it is in the marker of each shard, in `store show` and `store verify`; a merge asks too."""
     folder = write_tables(own / "toy")
