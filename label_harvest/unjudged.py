@@ -41,6 +41,7 @@ def settled(judged: Iterable[tuple[Batch, Judged]], *, are_proven: bool) -> Iter
             failed += 1
             if failed == 1:
                 logger.warning("%s. The clip is unjudged, and the run goes on\n%s", fault, fault.trace)
+            fault.forget()
         yield batch, replace(found, rows=_unjudged_rows(found))
     if failed > 1:
         logger.warning("teachers failed at %d clips in all; failures.csv has the exception and line of each", failed)

@@ -147,7 +147,10 @@ class WholeEngine:
                 if faults:
                     clip.unwanted.set()
                     deque(windows, maxlen=0)  # so that its thread does not wait for room
-                    return row_of(known, "ok", "", facts | file_facts(clip.media, facts)), faults[min(faults)]
+                    first, *others = faults.values()
+                    for fault in others:
+                        fault.forget()
+                    return row_of(known, "ok", "", facts | file_facts(clip.media, facts)), first
                 for n, window in enumerate(some):
                     joined.add(window, {role: found[n] for role, found in answers.items()})
         except MediaError as error:

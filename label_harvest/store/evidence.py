@@ -170,7 +170,7 @@ def _prepared(teacher: Teacher, places: list[int], clips: Sequence[ReadClip], nu
         try:
             prepared = asked(teacher, teacher.prepare_many, chosen, clip_ids)
         except ClipFaultError as error:
-            fault = error.with_traceback(None)  # which would hold this frame, and so the clips
+            fault = error
     looks = needs_of(teacher) != ("waveform",)
     present = [media.frames_present if looks else None for media in chosen]
     segments = [media.grid.num_segments for media in chosen]
@@ -200,7 +200,8 @@ def judge_batch(teachers: Sequence[Teacher], inputs: Sequence[TeacherInput]) -> 
             given.places, given.clip_ids, given.present, _judge(teacher, given), strict=True
         ):
             if isinstance(answer, ClipFaultError):
-                faults.setdefault(place, answer)
+                if faults.setdefault(place, answer) is not answer:
+                    answer.forget()
                 continue
             _check_finite(teacher, clip_id, answer)
             found[place] = _mask_absent(answer, present)
@@ -218,7 +219,7 @@ def _judge(teacher: Teacher, given: TeacherInput) -> Sequence[Evidence | ClipFau
     try:
         answers = _answers(teacher, given)
     except ClipFaultError as error:
-        fault = error.with_traceback(None)
+        fault = error
     else:
         check_shapes(teacher, given.clip_ids, given.segments, answers)
         if given.clips and (first := given.clips[0][1]) is not None:
@@ -226,6 +227,7 @@ def _judge(teacher: Teacher, given: TeacherInput) -> Sequence[Evidence | ClipFau
         return answers
     if len(given.places) == 1:
         return [fault]
+    fault.forget()
     alone = (
         _prepared(teacher, [place], [clip], given.num_clips)
         for place, clip in zip(given.places, given.clips, strict=True)

@@ -38,6 +38,10 @@ class ClipFaultError(TeacherFaultError):
     role = told = trace = ""
     """Whose; file, line and exception for the row of a clip, the same on every machine; the whole way there."""
 
+    def forget(self) -> None:
+        """Let go of what was raised: the frames on its way hold the clips, and this error in a ring."""
+        self.__cause__ = self.__context__ = self.__traceback__ = None
+
 
 def own_file(teacher: Teacher) -> str | None:
     """The file of one's own that defines a teacher; None of ours."""

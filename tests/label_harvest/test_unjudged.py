@@ -1,6 +1,7 @@
 """Clips that a teacher of one's own fails at: what one costs, what is said of it, and which faults end a run."""
 
 import errno
+import gc
 import pickle
 from dataclasses import replace
 
@@ -19,6 +20,8 @@ from valor.label_harvest.store.store import read_store
 from valor.label_harvest.teachers.own import ClipFaultError, TeacherFaultError
 
 TEACHER = '''
+import weakref
+
 import numpy as np
 from valor.label_harvest.teachers.teacher import Evidence
 
@@ -30,7 +33,7 @@ class Loud:
 
     def __init__(self):
         self.bad, self.error, self.wrong = (), lambda: KeyError("no such band"), ""
-        self.asked, self.together = [], True
+        self.asked, self.together, self.given = [], True, []
 
     def identity(self):
         judged = {"prompts": ["a", "b"], "logit_scale": 10.0, "logit_bias": 0.0}
@@ -44,6 +47,7 @@ class Loud:
     def look(self, clip):
         number = round(float(np.abs(clip.waveform).max()) / 0.05) - 2
         self.asked.append(number)
+        self.given.append(weakref.ref(clip))
         if number in self.bad and not self.wrong:
             raise self.error()
         return None if number in self.bad else clip
@@ -79,6 +83,15 @@ def own(tmp_path):
     path = tmp_path / "loud.py"
     path.write_text(TEACHER)
     return run_file(path, path.read_bytes())[0]
+
+
+@pytest.fixture
+def uncollected():
+    """Memory is free once nothing refers to it, and rings stay."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 def run(teacher, videos, store, clips=CLIPS, options=OPTIONS):
@@ -123,6 +136,16 @@ def test_a_clip_that_a_teacher_fails_at_costs_itself(own, videos, tmp_path, capl
     teacher.bad = ()
     assert run(teacher, videos, tmp_path / "store", options=replace(options, retry=RETRIED)).counts == {"ok": 10}
     assert digests(tmp_path / "store") == digests(tmp_path / "undisturbed")
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"), [("Loud", OPTIONS), ("Staged", OPTIONS), ("Late", OPTIONS), ("Loud", WHOLE)]
+)
+def test_clips_it_fails_at_take_no_memory(own, videos, tmp_path, uncollected, kind, options):
+    teacher = getattr(own, kind)()
+    teacher.bad = (0, 3, 4, 5, 8)
+    assert run(teacher, videos, tmp_path / "store", options=options).counts == {"ok": 5, "unjudged": 5}
+    assert not any(given() for given in teacher.given)
 
 
 def test_of_several_the_first_is_said_in_full_and_all_are_counted_at_the_end(own, videos, tmp_path, caplog):
@@ -232,7 +255,7 @@ def test_evidence_is_not_traded_for_a_fault(own, videos, tmp_path, caplog):
     assert finished(tmp_path / "store", "00000.safetensors").read_bytes() == before
 
 
-def test_no_more_is_read_of_a_long_clip_that_it_fails_at(own, tmp_path, monkeypatch):
+def test_no_more_is_read_of_a_long_clip_that_it_fails_at(own, tmp_path, monkeypatch, uncollected):
     """Whose thread would else wait for room for its windows, and all other clips for that thread."""
     for name, number in (("a", 0), ("b", 1), ("c", 2)):
         video = ToyVideo(seconds=40.0, rate=5, width=32, height=32)
@@ -248,6 +271,7 @@ def test_no_more_is_read_of_a_long_clip_that_it_fails_at(own, tmp_path, monkeypa
     assert report.counts == {"ok": 2, "unjudged": 1}
     assert read_store(tmp_path / "store").segments.tolist() == [80, 0, 80]
     assert 40 < len(read) < 50  # of sixty
+    assert not any(given() for given in teacher.given)
     assert not verify_store(tmp_path / "store").problems
 
 
