@@ -75,12 +75,16 @@ def run(cli: argparse.Namespace) -> int:
         ):
             say(f"{MARK} {knobs}")
         return DONE
-    from valor.experiments.bench.run import open_bench_world, plan_line, run_bench
+    from valor.experiments.bench.plan import plan_line, time_line
+    from valor.experiments.bench.run import open_bench_world, run_bench
     from valor.experiments.bench.table import to_text, write_bench
 
     if not cli.quiet:
         say(f"{MARK} bench: {plan_line(cli.out, options)}", file=sys.stderr)
-    found = run_bench(open_bench_world(cli.data, cli.out, options), cli.out, options)
+    world = open_bench_world(cli.data, cli.out, options)
+    if not cli.quiet and (time := time_line(world, cli.out, options)):
+        say(f"{MARK} bench: {time}", file=sys.stderr)
+    found = run_bench(world, cli.out, options)
     say(f"{to_text(found)}\n")
     say(f"wrote {', '.join(str(path) for path in write_bench(cli.out, found))}")
     return FAILURES_LISTED if found.failed else DONE

@@ -1,9 +1,11 @@
 """Trainings side by side, one thread each, and what they give over seeds: shared by the ablation and the bench."""
 
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from itertools import cycle
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean
@@ -23,9 +25,11 @@ from valor.training.methods.methods import Methods
 from valor.training.options import TrainingError, TrainOptions
 from valor.training.own import use_loaded
 from valor.training.recipes import Recipe
+from valor.training.run import pick_device, prepared, read_run_sets
 from valor.training.run_folder import PREDICTIONS, TUNED_SCORES
 from valor.training.seeds import train_seeds
-from valor.training.train import VALOR_RULE
+from valor.training.step import train_step
+from valor.training.train import VALOR_RULE, new_state
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,31 @@ def _train(job: Job) -> float | str:
             return str(error)
         raise
     return result.val.segment.type_av
+
+
+def seconds_an_epoch(job: Job, *, budget: float = 0.5) -> float:
+    """Time some steps of a job: what an epoch takes on this machine, in seconds of processor time, as on free cores.
+
+    Args:
+        job: Its data is read for it, and nothing is written.
+        budget: Seconds of steps that are timed, two steps at least, behind one that is not.
+    """
+    import torch
+
+    torch.set_num_threads(int(os.environ.get(THREADS, 1)))
+    sets = read_run_sets(job.recipe, job.data, labels=job.labels)
+    ready = prepared(job.recipe, sets, pick_device(os.environ.get(DEVICE, "cpu")))
+    run = new_state(ready.parser, ready.train, job.recipe.fit, ready.methods)
+    run.parser.train()
+    batches = cycle(torch.split(torch.arange(len(run.train)), run.options.batch_size))
+    clips, steps, start = 0, 0, 0.0
+    while steps < 3 or time.thread_time() - start < budget:
+        if steps == 1:
+            clips, start = 0, time.thread_time()
+        batch = run.methods.batch(run.train.batch(next(batches)))
+        train_step(run.parser, batch, run.optimiser, run.options, run.methods)
+        clips, steps = clips + len(batch.clip_ids), steps + 1
+    return len(run.train) * (time.thread_time() - start) / clips
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

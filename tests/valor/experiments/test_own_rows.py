@@ -147,6 +147,7 @@ def test_the_bench_has_a_row_over_valor_plus_plus_for_each_part(tmp_path, monkey
         raise ValueError(f"told {options.rows[-2:]}")
 
     monkeypatch.setattr("valor.experiments.bench.run.open_bench_world", lambda *_: None)
+    monkeypatch.setattr("valor.experiments.bench.plan.time_line", lambda *_: "")
     monkeypatch.setattr("valor.experiments.bench.run.run_bench", told)
     before = dict(BENCH_ROWS)
     try:

@@ -6,20 +6,19 @@ seen by V of VALOR. A step is at most a third of what a number is, so that one l
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
 from valor.data.datasets.dataset import LLP
 from valor.eval.scores import FIGURES
-from valor.training.run import with_seed
 
-from ..jobs import Job, scores_on_test, trained
+from ..jobs import scores_on_test, trained
 from .compare import published_figures
-from .narrow import narrowed
+from .narrow import jobs_of
 from .options import SIZES, Knobs
-from .rows import ANCHORS, ROWS
+from .rows import ANCHORS
 from .world import make_llp
 
 _LOG = logging.getLogger(__name__)
@@ -77,14 +76,7 @@ def _anchor_figures(
     """Figures of the anchors in a world of these strengths, means over seeds."""
     size = SIZES[size_name]
     world = make_llp(data, out, size_name, size, knobs)
-    todo: dict[str, Sequence[Job]] = {}
-    for name in ANCHORS:
-        recipe = narrowed(name, world)
-        labels = None if ROWS[name].labels == "none" else world.data / "labels" / ROWS[name].labels
-        todo[name] = [
-            Job(name, with_seed(recipe, seed), world.data, labels, out / "runs" / name / f"seed-{seed}")
-            for seed in range(recipe.fit.seed, recipe.fit.seed + seeds)
-        ]
+    todo = {name: jobs_of(name, world, out / "runs", seeds) for name in ANCHORS}
     for job, outcome in trained([job for own in todo.values() for job in own], jobs):
         if isinstance(outcome, str):
             raise ValueError(f"{job.row}: {outcome}")

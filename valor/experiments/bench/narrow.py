@@ -1,11 +1,14 @@
 """Published recipes brought to the size of a bench: the same method, narrower and shorter, by one rule for all."""
 
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 from valor.training.methods.methods import Methods
 from valor.training.recipes import RECIPES, Recipe, override
+from valor.training.run import with_seed
 
+from ..jobs import Job
 from .rows import JOINT, ROWS
 from .world import LABEL_VECTORS, BenchWorld
 
@@ -60,6 +63,17 @@ def narrowed(name: str, world: BenchWorld) -> Recipe:
     if (leap := methods.get("leap")) is not None:
         methods["leap"] = replace(leap, vectors=str(world.data / LABEL_VECTORS))
     return replace(recipe, features=features, parser=parser, fit=fit, methods=methods, note="")
+
+
+def jobs_of(name: str, world: BenchWorld, runs: Path, seeds: int) -> list[Job]:
+    """The trainings of a row, from the seed of its recipe upwards, each in `runs`/<row>/seed-<n>."""
+    recipe, kind = narrowed(name, world), ROWS[name].labels
+    labels = None if kind == "none" else world.data / "labels" / kind
+    first = recipe.fit.seed
+    return [
+        Job(name, with_seed(recipe, seed), world.data, labels, runs / name / f"seed-{seed}")
+        for seed in range(first, first + seeds)
+    ]
 
 
 def _shortened(options: Any, shorter: float) -> Any:  # noqa: ANN401, of any method

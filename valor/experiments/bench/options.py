@@ -52,8 +52,6 @@ class BenchSize:
     """Of every network of a row, behind one of warm-up and down a cosine; None for the published schedule."""
     batch: int | None = None
     """Clips of a step, likewise."""
-    minutes: tuple[float, float] | None = None
-    """What a training takes of one thread, from and to, measured on the world llp; None where nobody measured it."""
     rate: float | None = None
     """The highest rate, likewise; published ones grow as the width shrinks."""
 
@@ -70,7 +68,6 @@ SIZES = {
         epochs=6,
         batch=32,
         rate=2e-3,
-        minutes=(1.0, 1.5),
         knobs=_FITTED,
     ),
     "llp": BenchSize(
@@ -92,7 +89,7 @@ class BenchOptions:
     world: str = "llp"
     """LLP's tables with simulated features (`llp`), or the demo's films with teachers as poor as LLP's (`demo`)."""
     size: str = "small"
-    """`small`, 5,900 clips, mostly 1 to 1.5 minutes of one thread a training, or `llp`, all 11,849 in a night."""
+    """`small`, 5,900 clips, mostly 1 to 1.5 minutes of one thread a training, or `llp`, all 11,849, many hours."""
     seeds: int = 2
     """Trainings of each row."""
     rows: tuple[str, ...] = tuple(name for name in ROWS if name not in PARTS)

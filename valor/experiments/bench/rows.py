@@ -36,8 +36,16 @@ class BenchRow:
     """ONE_PAIR or GATES_OF_CLASSES; empty where what it decides by was not chosen on val."""
     times: int = 1
     """Epochs of every network, in those of all rows: a control of what is trained for longer."""
+    cost: float = 1.0
+    """What a layer of the encoder takes for an epoch, in those of `valor`, measured at the small size with all that is
+    beside it: what a bench takes is estimated by it."""
     open: str = ""
     """What of the method is not known, or not as published here."""
+
+    @property
+    def training(self) -> tuple[object, ...]:
+        """What its runs depend on besides the world and the seed."""
+        return self.recipe, self.features, self.labels, self.changes, self.times
 
 
 _OURS = "ours, without a published row"
@@ -49,21 +57,21 @@ _PARTS = {
     "by its parser alone": ("methods.rounds.audio=0",),
     "trusting what is seen": ("methods.rounds.visual=2",),
     "in three rounds": ("methods.rounds.rounds=3", "fit.epochs=180"),
-    "with recombined clips": ("methods.mug=on",),
 }
 """What was tried of the parts of ours: one less, one changed, or one more."""
 
 
-def _part(*changes: str, times: int = 1) -> BenchRow:
-    return BenchRow(recipe="rounds++", features=JOINT, published=None, over="rounds++", changes=changes, times=times)
+def _part(*changes: str, times: int = 1, cost: float = 1.2) -> BenchRow:
+    whole = BenchRow(recipe="rounds++", features=JOINT, published=None, over="rounds++")
+    return replace(whole, changes=changes, times=times, cost=cost)
 
 
 ROWS: dict[str, BenchRow] = {
-    "han": BenchRow(recipe="han", features=CLASSIC, published="HAN", over=None, labels="none"),
+    "han": BenchRow(recipe="han", features=CLASSIC, published="HAN", over=None, labels="none", cost=1.2),
     "valor": BenchRow(recipe="valor", features=CLASSIC, published="VALOR", over=None),
     "valor++": BenchRow(recipe="valor++", features=JOINT, published="VALOR++", over=None),
     #
-    "jomold": BenchRow(recipe="jomold", features=CLASSIC, published="JoMoLD", over="han", labels="none"),
+    "jomold": BenchRow(recipe="jomold", features=CLASSIC, published="JoMoLD", over="han", labels="none", cost=1.5),
     "cmpae": BenchRow(
         recipe="cmpae",
         features=CLASSIC,
@@ -71,6 +79,7 @@ ROWS: dict[str, BenchRow] = {
         over="han",
         labels="none",
         chosen_on_val=GATES_OF_CLASSES,
+        cost=1.8,
         open="noise ratios as shipped, of LLP itself",
     ),
     "coleaf": BenchRow(
@@ -80,6 +89,7 @@ ROWS: dict[str, BenchRow] = {
         over="han",
         labels="none",
         chosen_on_val=ONE_PAIR,
+        cost=4.0,
         open="noise ratios as shipped, of LLP itself",
     ),
     "ppl": BenchRow(
@@ -88,6 +98,7 @@ ROWS: dict[str, BenchRow] = {
         published="PPL",
         over="han",
         labels="none",
+        cost=1.1,
         open="its formulas were not to be had",
     ),
     "vplan": BenchRow(
@@ -103,6 +114,7 @@ ROWS: dict[str, BenchRow] = {
         features=CLASSIC,
         published="LEAP, MM-Pyramid encoder",
         over="valor",
+        cost=3.3,
         open="label vectors drawn, with look-alikes close",
     ),
     "mug": BenchRow(
@@ -110,33 +122,42 @@ ROWS: dict[str, BenchRow] = {
         features=CLASSIC,
         published="MUG",
         over="valor",
+        cost=2.0,
         open="its network is not described, nor the features of its row",
     ),
-    "uwav": BenchRow(recipe="uwav", features=CLASSIC, published="UWAV", over="valor", labels="generator"),
-    "rounds": BenchRow(recipe="rounds", features=CLASSIC, published=None, over="valor", open=_OURS),
+    "uwav": BenchRow(recipe="uwav", features=CLASSIC, published="UWAV", over="valor", labels="generator", cost=1.1),
+    "rounds": BenchRow(recipe="rounds", features=CLASSIC, published=None, over="valor", cost=1.3, open=_OURS),
     #
-    "nrep": BenchRow(recipe="nrep", features=JOINT, published="NREP", over="valor++", chosen_on_val=ONE_PAIR),
+    "nrep": BenchRow(recipe="nrep", features=JOINT, published="NREP", over="valor++", chosen_on_val=ONE_PAIR, cost=1.7),
     "mm-cse": BenchRow(
         recipe="mm-cse",
         features=JOINT,
         published=None,
         over="valor++",
+        cost=12.0,
         open="its row was not seen, its training guessed",
     ),
     "uwav++": BenchRow(
-        recipe="uwav++", features=JOINT, published="UWAV, CLIP and CLAP", over="valor++", labels="generator"
+        recipe="uwav++", features=JOINT, published="UWAV, CLIP and CLAP", over="valor++", labels="generator", cost=1.1
     ),
-    "rounds++": BenchRow(recipe="rounds++", features=JOINT, published=None, over="valor++", open=_OURS),
+    "rounds++": BenchRow(recipe="rounds++", features=JOINT, published=None, over="valor++", cost=1.2, open=_OURS),
     "rounds++ with extra data": BenchRow(
-        recipe="rounds++", features=JOINT, published=None, over="valor++", labels="generator", open=_OURS
+        recipe="rounds++", features=JOINT, published=None, over="valor++", labels="generator", cost=1.2, open=_OURS
     ),
-    "rounds-mm-cse": BenchRow(recipe="rounds-mm-cse", features=JOINT, published=None, over="valor++", open=_OURS),
+    "rounds-mm-cse": BenchRow(
+        recipe="rounds-mm-cse", features=JOINT, published=None, over="valor++", cost=12.0, open=_OURS
+    ),
     "valor++ twice as long": BenchRow(recipe="valor++", features=JOINT, published=None, over="valor++", times=2),
     #
     **{f"rounds++ {name}": _part(*changes) for name, changes in _PARTS.items()},
+    "rounds++ with recombined clips": _part("methods.mug=on", cost=2.1),
     "rounds++ in one long round": _part(*_PARTS["in one round"], times=2),
-    "mm-cse in two rounds": BenchRow(recipe="rounds-mm-cse", features=JOINT, published=None, over="mm-cse", open=_OURS),
-    "mm-cse twice as long": BenchRow(recipe="mm-cse", features=JOINT, published=None, over="mm-cse", times=2),
+    "mm-cse in two rounds": BenchRow(
+        recipe="rounds-mm-cse", features=JOINT, published=None, over="mm-cse", cost=12.0, open=_OURS
+    ),
+    "mm-cse twice as long": BenchRow(
+        recipe="mm-cse", features=JOINT, published=None, over="mm-cse", times=2, cost=12.0
+    ),
 }
 """The rows by name, the anchors first."""
 
@@ -161,7 +182,12 @@ def with_anchors(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in ROWS if name in wanted)
 
 
+def trained_as(name: str) -> str:
+    """The row whose runs are those of a row: itself, or the first in ROWS that is the same training."""
+    return next(other for other in ROWS if ROWS[other].training == ROWS[name].training)
+
+
 def own_rows() -> dict[str, BenchRow]:
     """A row over VALOR++ for each part of loaded files, at its defaults."""
-    alike = BenchRow(recipe="valor++", features=JOINT, published=None, over="valor++", open="your own")
+    alike = replace(ROWS["valor++"], published=None, over="valor++", open="your own")
     return {f"valor++ with {part.title}": replace(alike, changes=(part.change,)) for part in own_parts()}

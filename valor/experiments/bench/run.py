@@ -1,7 +1,7 @@
 """The bench runs: a world is made or found, every row is trained over seeds in a folder of its own, and compared.
 
     OUT/SIMULATED-<world>-<size>/               the world (`world`)
-    OUT/runs/SIMULATED-<world>-<size>/<row>/seed-<n>/   run folders
+    OUT/runs/SIMULATED-<world>-<size>/<row>/seed-<n>/   run folders, of rows that are one training under the first
     OUT/SIMULATED-bench-<world>-<size>.*        the table and the figure (`table`)
 
 A run that is done is found done, an interrupted one goes on to the same bytes.
@@ -16,16 +16,16 @@ from valor.data.datasets.dataset import LLP
 from valor.data.provenance import MARK
 from valor.label_harvest.progress import progress_bar
 from valor.label_harvest.strict_json import loads
-from valor.training.run import with_seed
-from valor.training.run_folder import LOG, SCORES
+from valor.training.run_folder import LOG
 
 from ..jobs import Job, OverSeeds, answers_alike, scores_on_test, trained
 from .compare import BenchLine, Order, compare_rows
 from .decisions import rules_of
 from .demo_world import make_demo
-from .narrow import narrowed
+from .narrow import jobs_of
 from .options import SIZES, BenchOptions
-from .rows import ROWS, with_anchors
+from .plan import runs_in
+from .rows import ROWS, trained_as, with_anchors
 from .world import BenchWorld, make_llp
 
 _LOG = logging.getLogger(__name__)
@@ -50,20 +50,6 @@ class Bench:
     def name(self) -> str:
         """What its files are called."""
         return f"{MARK}-bench-{self.options.world}-{self.options.size}"
-
-
-def plan_line(out: Path, options: BenchOptions) -> str:
-    """How many trainings are to come, and about how many minutes where a training was measured."""
-    names, size = with_anchors(options.rows), SIZES[options.size]
-    runs = out / "runs" / f"{MARK}-{options.world}-{options.size}"
-    done = sum(len(list((runs / name).glob(f"seed-*/{SCORES}"))[: options.seeds]) for name in names)
-    count = len(names) * options.seeds
-    said = f"{len(names)} rows with {options.seeds} seed{'s' * (options.seeds > 1)} each: {count} trainings"
-    said += f", {done} of them done" * bool(done)
-    if size.minutes is None or options.world != "llp" or done == count:
-        return said
-    low, high = (per * (count - done) / options.jobs for per in size.minutes)
-    return f"{said}, about {low:.0f} to {high:.0f} minutes with {options.jobs} at a time"
 
 
 def open_bench_world(data: Path | None, out: Path, options: BenchOptions) -> BenchWorld:
@@ -95,22 +81,21 @@ def run_bench(world: BenchWorld, out: Path, options: BenchOptions) -> Bench:
         ValueError: A folder holds other runs, or no row could be trained.
     """
     names = with_anchors(options.rows)
-    jobs = {name: _jobs(name, world, out, options) for name in names}
+    jobs = {name: jobs_of(trained_as(name), world, runs_in(out, options), options.seeds) for name in names}
     messages: dict[str, str] = {}
-    val: dict[tuple[str, Path], float] = {}
-    every = [job for own in jobs.values() for job in own]
+    val: dict[Path, float] = {}
+    every = list({job.folder: job for own in jobs.values() for job in own}.values())
     with progress_bar(total=len(every), desc=f"{MARK} bench", unit="run", enabled=options.progress) as bar:
         for job, outcome in trained(every, options.jobs):
             if isinstance(outcome, str):
                 messages.setdefault(job.row, f"{job.folder.name}: {outcome}")
             else:
-                val[job.row, job.folder] = outcome
+                val[job.folder] = outcome
             bar.update()
-    failed = messages | {
-        name: f"it is compared with {over}, which failed"
-        for name in names
-        if (over := ROWS[name].over) in messages and name not in messages
-    }
+    failed = {name: messages[row] for name in names if (row := trained_as(name)) in messages}
+    for name in names:  # the row it is compared with is before it
+        if (over := ROWS[name].over) in failed:
+            failed.setdefault(name, f"it is compared with {over}, which failed")
     test = LLP.read_split(world.data, "test")
     found = {}
     for name in names:
@@ -119,12 +104,12 @@ def run_bench(world: BenchWorld, out: Path, options: BenchOptions) -> Bench:
             methods = jobs[name][0].recipe.methods
             rules = rules_of(name, methods, folders, world.data)
             scores, tuned = scores_on_test(folders, methods, test, rules)
-            own = tuple(val[name, folder] for folder in folders)
+            own = tuple(val[folder] for folder in folders)
             found[name] = OverSeeds(val=own, scores=scores, tuned=tuned)
     if not found:
         raise ValueError(f"no row could be trained: {next(iter(failed.values()))}")
     lines, orders = compare_rows(found)
-    seconds = sum(_seconds(job.folder) for name in found for job in jobs[name])
+    seconds = sum(map(_seconds, dict.fromkeys(job.folder for name in found for job in jobs[name])))
     return Bench(
         world=world,
         options=options,
@@ -138,14 +123,6 @@ def run_bench(world: BenchWorld, out: Path, options: BenchOptions) -> Bench:
 
 def _alike(one: Sequence[Job], other: Sequence[Job]) -> bool:
     return answers_alike([job.folder for job in one], [job.folder for job in other])
-
-
-def _jobs(name: str, world: BenchWorld, out: Path, options: BenchOptions) -> Sequence[Job]:
-    recipe = narrowed(name, world)
-    labels = None if ROWS[name].labels == "none" else world.data / "labels" / ROWS[name].labels
-    folder = out / "runs" / world.data.name / name
-    seeds = range(recipe.fit.seed, recipe.fit.seed + options.seeds)
-    return [Job(name, with_seed(recipe, seed), world.data, labels, folder / f"seed-{seed}") for seed in seeds]
 
 
 def _seconds(folder: Path) -> float:

@@ -17,7 +17,7 @@ from valor.label_harvest.disk import write_forms
 from ..jobs import alike_note
 from .compare import BenchLine, Order, anchor_errors
 from .options import SIZES
-from .rows import ROWS
+from .rows import ROWS, trained_as
 from .run import Bench
 from .world import QUALITY
 
@@ -160,7 +160,10 @@ def notes(found: Bench) -> list[str]:
     said += [alike_note(name, ROWS[name].over or "") for name in found.alike]
     said += [f"{line.name}: {ROWS[line.name].open}" for line in found.lines if ROWS[line.name].open]
     said += [f"failed {name}: {message}" for name, message in found.failed.items()]
-    return [*said, f"{sum(1 for _ in found.lines) * seeds} trainings took {found.minutes:.0f} minutes of one thread"]
+    same = {line.name: trained_as(line.name) for line in found.lines}
+    said += [f"{name} is the training of {other}, read once more" for name, other in same.items() if name != other]
+    trainings = len({*same.values()}) * seeds
+    return [*said, f"{trainings} trainings took {found.minutes:.0f} minutes of one thread"]
 
 
 def _group(line: BenchLine) -> str:
