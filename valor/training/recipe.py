@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -146,14 +146,22 @@ def shortening(recipe: Recipe, epochs: int) -> list[str]:
     if epochs < 1:
         raise ValueError(f"epochs must be at least 1, got {epochs}")
     share = epochs / recipe.fit.epochs
-    parts = {
-        f"methods.{name}.{option.name}": getattr(options, option.name)
+    kept = [
+        f"methods.{name}.{option.name}={max(_least(options, option.name, epochs), round(share * held))}"
         for name, options in recipe.methods.items()
         for option in fields(options)
-        if option.name.endswith("_epochs")
-    }
-    kept = [f"{name}={max(1, round(share * held))}" for name, held in parts.items() if held]
+        if option.name.endswith("_epochs") and (held := getattr(options, option.name))
+    ]
     return [f"fit.epochs={epochs}", f"fit.warmup_epochs={int(share * recipe.fit.warmup_epochs)}", *kept]
+
+
+def _least(options: Any, name: str, epochs: int) -> int:  # noqa: ANN401, of any method
+    """How long a part of a method is at least: none of a single epoch is warm-up, where there may be none."""
+    try:
+        replace(options, **{name: 0})
+    except ValueError:
+        return 1
+    return min(1, epochs - 1) if name == "warmup_epochs" else 1
 
 
 def _changed(recipe: Recipe, values: Mapping[str, Any], switches: Mapping[str, Any] | None = None) -> Recipe:

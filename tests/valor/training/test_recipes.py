@@ -5,6 +5,7 @@ import pytest
 
 from valor.experiments.options import ROWS
 from valor.parsers.options import PARSERS
+from valor.training.methods.methods import Methods
 from valor.training.recipe import shortening
 from valor.training.recipes import (
     RECIPES,
@@ -145,6 +146,13 @@ def test_every_row_can_be_tried_in_few_epochs(row):
     of_whole = {name: held for name, held in shortening_of(whole).items() if held}
     assert all(1 <= held < max(of_whole[name], 2) for name, held in shortening_of(short).items() if name in of_whole)
     assert override(whole, shortening(whole, whole.fit.epochs)) == whole, "in proportion"
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_every_row_of_one_part_can_be_tried_in_one_epoch(row):
+    whole = find_recipe(row)
+    if len(Methods(whole.methods).part(1, whole.fit.epochs)) == whole.fit.epochs:
+        assert override(whole, shortening(whole, 1)).fit.epochs == 1
 
 
 def shortening_of(recipe):
