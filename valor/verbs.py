@@ -387,8 +387,7 @@ def view(
     corrections = Corrections(folder, document)
     if out is None:
         return RunningViewer(corrections, open_browser=open_browser)
-    held = [correction.to_dict() for correction in corrections.current.values()]
-    write_page(Path(out), corrections.document, embed=embed, corrections=held)
+    write_page(Path(out), corrections.document, embed=embed, corrections=corrections.records())
     return Path(out)
 
 

@@ -8,9 +8,8 @@ import pytest
 
 from tests.helpers.toy_parse import toy_parse
 from valor.__main__ import main
-from valor.data.common_classes import JOURNAL
+from valor.data.journal import JOURNAL, read_journal
 from valor.data.parse_file import write_parse
-from valor.viewer.corrections import read_journal
 
 NAMES = ("Speech", "Glass breaking")
 

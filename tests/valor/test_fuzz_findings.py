@@ -17,6 +17,7 @@ from valor.cli.terminal import brief
 from valor.data.datasets.dataset import dataset_of
 from valor.data.features.archives import unpack
 from valor.data.features.published_files import export_labels
+from valor.data.journal import read_journal
 from valor.data.label_file import PseudoLabels, read_label_facts, read_pseudo_labels
 from valor.data.parse_file import read_parse, write_parse
 from valor.data.prediction_files import read_any_predictions, read_prediction_tables
@@ -34,7 +35,6 @@ from valor.label_harvest.teachers.features import read_whitening
 from valor.scoring.compare import compare
 from valor.training.log import read_training_log
 from valor.video.formats.formats import FORMATS
-from valor.viewer.corrections import read_journal
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from valor.__main__ import main
 from valor.cli.options import named_files
 from valor.cli.terminal import shown
+from valor.data.journal import read_journal
 from valor.data.label_file import PseudoLabels
 from valor.data.parse_file import Parse, parse_to_json, read_parse
 from valor.data.parsed_media import MediaInfo
@@ -29,7 +30,6 @@ from valor.eval.scores import score
 from valor.scoring.calibrate import calibrate_predictions
 from valor.scoring.compare import compare
 from valor.video.formats.formats import FORMATS, events_text
-from valor.viewer.corrections import read_journal
 
 NAMES = ("Dog", "Speech")
 PREDICTIONS = {

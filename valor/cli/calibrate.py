@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from valor.data.common_classes import JOURNAL, left_out, split_of_classes
+from valor.data.common_classes import left_out, split_of_classes
 from valor.data.datasets.dataset import dataset_of
 from valor.data.datasets.to_harvest import vocabulary_of_store
+from valor.data.journal import JOURNAL
 from valor.data.names import join_names
 from valor.data.parse_folder import parse_files, read_parse_predictions
 from valor.data.prediction_files import read_any_predictions

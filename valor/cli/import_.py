@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from valor.data.datasets.dataset import dataset_of
 from valor.data.features.feature_options import FEATURE_KINDS, PACKED, PRECISIONS
+from valor.data.journal import other_media_note
 from valor.data.names import join_names, split_names
 from valor.data.vocabulary import class_names, read_vocabulary
 from valor.parsers.options import NORM_ORDERS, ParserOptions
@@ -20,9 +21,9 @@ from .options import Parser, new_folder
 from .terminal import say
 
 if TYPE_CHECKING:
+    from valor.data.journal import Events
     from valor.data.tables import Split
-    from valor.exchange.taken_in import ImportOptions
-    from valor.viewer.corrections import Events
+    from valor.exchange.taken_in import Imported, ImportOptions
 
 _SHOWN = 5
 
@@ -147,6 +148,18 @@ def _events(cli: argparse.Namespace) -> int:
         labels = [f"{label!r:.100} ({count})" for label, count in found.passed.items()]
         more = ", ..." if len(labels) > _SHOWN else ""
         say(f"note: passed over, since it says neither audible nor visible: {', '.join(labels[:_SHOWN])}{more}")
+    _say_of_corrections(cli, found)
+    if found.missing:
+        more = ", ..." if len(found.missing) > 5 else ""
+        say(
+            f"note: {len(found.missing):,} clips of {cli.exported_from} stay as they were, since no file names them: "
+            f"{', '.join(found.missing[:5])}{more}"
+        )
+    return DONE
+
+
+def _say_of_corrections(cli: argparse.Namespace, found: "Imported") -> None:
+    """What became of corrections that stood."""
     if found.unedited:
         say(f"note: {_clips(found.unedited)} not marked as checked, since nobody edited their files (--checked)")
     if found.stayed:
@@ -161,6 +174,14 @@ def _events(cli: argparse.Namespace) -> int:
             "--checked takes the files as they are",
             file=sys.stderr,
         )
+    if found.overruled:
+        say(
+            f"note: corrections of {_clips(found.overruled)} were of another file than there is now and count for "
+            "nothing; what was taken in stands in their place",
+            file=sys.stderr,
+        )
+    if note := other_media_note(found.other_media):
+        say(f"note: {note}", file=sys.stderr)
     if found.replaced:
         say(
             f"warning: corrections of {_clips(found.replaced)} are replaced"
@@ -168,13 +189,6 @@ def _events(cli: argparse.Namespace) -> int:
             f"{_undoing(cli, found.folder, found.replaced)}",
             file=sys.stderr,
         )
-    if found.missing:
-        more = ", ..." if len(found.missing) > 5 else ""
-        say(
-            f"note: {len(found.missing):,} clips of {cli.exported_from} stay as they were, since no file names them: "
-            f"{', '.join(found.missing[:5])}{more}"
-        )
-    return DONE
 
 
 def _listed(what: str, events: "Mapping[str, Events]") -> str:

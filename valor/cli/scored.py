@@ -9,8 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from valor.data.common_classes import JOURNAL, left_out, predictions_of_classes, split_of_classes
+from valor.data.common_classes import (
+    left_out,
+    predictions_of_classes,
+    predictions_without_clips,
+    split_of_classes,
+    without_clips,
+)
 from valor.data.datasets.dataset import DataSet, dataset_of
+from valor.data.journal import JOURNAL, not_in_tables, of_other_media, other_media_note, read_journal
 from valor.data.names import named_source
 from valor.data.parse_file import read_parse
 from valor.data.parse_folder import (
@@ -27,7 +34,7 @@ from valor.data.segment_grid import ROUNDINGS
 from valor.data.tables import LLP_SEGMENTS, Split, read_event_table
 from valor.data.thresholds import apply_calibration, read_calibration
 from valor.eval.decide import GATES, PRESETS, PostProcessing, preset, rule_text
-from valor.label_harvest.store.manifest import media_id, some_of
+from valor.label_harvest.store.manifest import composed, media_id, some_of
 
 from .command import add_shared
 from .options import Fields, Option, Parser, any_place
@@ -133,6 +140,8 @@ def read_truth(cli: argparse.Namespace, scored: str | Path | None = None, *, den
         known = f"; {' and '.join(dataset.annotated)} have" if dataset.annotated else ""
         hint = known or f"; {cli.annotations} has tags alone{_OWN_TRUTH}"
         raise ValueError(f"--split must be one with dense annotations, which {cli.split} has not{hint}")
+    others = _of_other_media(cli, [] if scored is None else [scored])
+    whole = _without(whole, others)
     segments = None if dataset.segments is None or dataset.reader else _segments_of(scored, cli, names)
     named_by_length = all(media_id(clip_id) != clip_id for clip_id in whole.clip_ids)  # as LLP names its clips
     if segments in (None, dataset.segments) or named_by_length or whole.truth is None:
@@ -153,7 +162,31 @@ def read_truth(cli: argparse.Namespace, scored: str | Path | None = None, *, den
         )
     assert segments is not None
     longer = replace(dataset, segments=segments)
-    return longer.read_split(cli.annotations, cli.split, names, truth_version=whole.truth_version)
+    return _without(longer.read_split(cli.annotations, cli.split, names, truth_version=whole.truth_version), others)
+
+
+def _of_other_media(cli: argparse.Namespace, scored: Sequence[str | Path]) -> frozenset[str]:
+    """Clips of corrections that are of other media than what is scored, or than lie there now; says which, once."""
+    if not (cli.annotations / JOURNAL).is_file():
+        return frozenset()
+    saved = read_journal(cli.annotations / JOURNAL)
+    forms = {form: clip_id for clip_id in saved for form in (media_id(clip_id), clip_id)}
+    media = [read_parse(file).media for one in scored for file in parse_files(named_path(str(one))[1])]
+    parsed = [(forms.get(stem, stem), one) for one in media for stem in [composed(Path(one.name).stem)]]
+    found = of_other_media(saved, parsed)
+    if note := other_media_note(found - getattr(cli, "other_media", frozenset())):
+        say(f"note: {note}", file=sys.stderr)
+    cli.other_media = found | getattr(cli, "other_media", frozenset())
+    return found
+
+
+def _without(split: Split, others: frozenset[str]) -> Split:
+    """A split without clips whose corrections are of other media."""
+    if not others & set(split.clip_ids):
+        return split
+    if others >= set(split.clip_ids):
+        raise ValueError(f"there is nothing to score on: {other_media_note(others)}")
+    return without_clips(split, others)
 
 
 _OWN_TRUTH = (
@@ -227,6 +260,7 @@ def in_common(split: Split, cli: argparse.Namespace, scored: Sequence[str | Path
     """
     if not (cli.annotations / JOURNAL).is_file():
         return split, []
+    split = _without(split, _of_other_media(cli, scored))
     shared, notes = split.class_names, list[str]()
     for typed in scored:
         path = named_path(str(typed))[1]
@@ -276,6 +310,8 @@ def read_system(typed: str | Path, cli: argparse.Namespace, split: Split) -> "Sc
         )
     if (cli.annotations / JOURNAL).is_file() and set(predictions.class_names) > set(split.class_names):
         predictions = predictions_of_classes(predictions, split.class_names)
+    others: frozenset[str] = getattr(cli, "other_media", frozenset()) - set(split.clip_ids)
+    predictions = predictions_without_clips(predictions, others) if others else predictions
     predictions = replace(predictions, provenance=predictions.provenance | of_folder(cli.annotations))
     rule = _rule_of_parses(path, cli, split) or read_rule(cli, predictions, split)
     rule = _with_gate_of_parses(path, cli, split, rule)
@@ -294,10 +330,9 @@ def read_system(typed: str | Path, cli: argparse.Namespace, split: Split) -> "Sc
 def _against_corrections(system: "ScoredSystem", cli: argparse.Namespace) -> "ScoredSystem":
     """What was scored against corrections, with the clips of them that nobody checked; says which are in no table."""
     from valor.scoring.compare import UNCHECKED
-    from valor.viewer.corrections import not_in_tables, read_journal
 
     saved = read_journal(cli.annotations / JOURNAL)
-    if lost := not_in_tables(cli.annotations, saved):
+    if lost := [one for one in not_in_tables(cli.annotations, saved) if one not in cli.other_media]:
         say(
             f"note: {len(lost):,} corrected clips are in no table of {cli.annotations} and so not scored "
             f"({some_of(lost)}); open the corrections once more with `valor view`, which writes them",

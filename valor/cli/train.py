@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from valor.data.common_classes import JOURNAL
 from valor.data.datasets.dataset import dataset_of
+from valor.data.journal import JOURNAL
 from valor.data.provenance import by_drawings
 from valor.eval.intervals import few_clips
 from valor.eval.scores import Scores

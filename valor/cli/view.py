@@ -79,16 +79,15 @@ def run(cli: argparse.Namespace) -> int:
     if options.split is None and (filed := split_of_folder(folder)) is not None:  # lest it has tables of two
         options = replace(options, split=filed.split)
     document = read_document(sources, options)
-    for note in (*document.notes, *document.about):
-        say(f"note: {typed_words(note, cli.flags)}", file=sys.stderr)
     corrections = Corrections(folder, document)
+    for note in (*document.notes, *document.about, *corrections.notes_on_media()):
+        say(f"note: {typed_words(note, cli.flags)}", file=sys.stderr)
     return _write(cli, corrections) if cli.out else _serve(cli, corrections)
 
 
 def _write(cli: argparse.Namespace, corrections: "Corrections") -> int:
     document = corrections.document
-    held = [correction.to_dict() for correction in corrections.current.values()]
-    for note in write_page(cli.out, document, embed=cli.embed, corrections=held):
+    for note in write_page(cli.out, document, embed=cli.embed, corrections=corrections.records()):
         say(f"note: {typed_words(note, cli.flags)}", file=sys.stderr)
     say(f"{len(document.clips):,} clips, {cli.out.stat().st_size / 1e6:.1f} MB; wrote {cli.out}")
     return DONE

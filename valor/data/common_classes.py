@@ -1,7 +1,7 @@
-"""Corrections as truth: of val in a training, and of what knows more classes than they, or fewer."""
+"""Corrections as truth: of val in a training, and of what knows more classes or clips than they, or fewer."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +10,9 @@ import numpy as np
 from valor.label_harvest.store.manifest import some_of
 
 from .datasets.dataset import DataSet, dataset_of
+from .journal import JOURNAL, of_other_media, other_media_note, read_journal
 from .predictions import ARRAYS, Predictions
 from .tables import Split
-
-JOURNAL = "journal.jsonl"
-"""What was saved, one JSON object a line, in a folder of corrections, which is known by it."""
-CORRECTIONS = ".corrections"
-"""What a folder of corrections ends in, behind the name of what was corrected."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -53,6 +49,9 @@ def read_val_truth(annotations: Path, val: Split, known: DataSet) -> Split:
             f"{annotations}: its classes lack {', '.join(missing[:5])} of the data, so nobody could mark them; correct "
             "labels or parses of these classes"
         )
+    if others := of_other_media(read_journal(annotations / JOURNAL), ()) & set(found.clip_ids):
+        _LOG.warning("%s: %s", annotations, other_media_note(others))
+        found = without_clips(found, others)
     for said in left_out(found, val.class_names, str(known.title)):
         _LOG.warning("%s: %s", annotations, said)
     _check_clips(annotations, found, val)
@@ -95,6 +94,22 @@ def predictions_of_classes(predictions: Predictions, class_names: Sequence[str])
         if axes[-1] == "classes" and (array := getattr(predictions, name)) is not None
     }
     return replace(predictions, class_names=tuple(class_names), **arrays)
+
+
+def without_clips(split: Split, others: Collection[str]) -> Split:
+    """A split whose truth lies on segments, without some of its clips."""
+    rows = [row for row, clip_id in enumerate(split.clip_ids) if clip_id not in others]
+    of_clips = ("weak_labels", "truth", "valid", "clip_seconds", "modality_tags")
+    arrays = {name: array[rows] for name in of_clips if (array := getattr(split, name)) is not None}
+    subsets = {name: of[rows] for name, of in split.subsets.items()}
+    return replace(split, clip_ids=tuple(split.clip_ids[row] for row in rows), subsets=subsets, **arrays)
+
+
+def predictions_without_clips(predictions: Predictions, others: Collection[str]) -> Predictions:
+    """Predictions on segments without some of their clips."""
+    rows = [row for row, clip_id in enumerate(predictions.clip_ids) if clip_id not in others]
+    arrays = {name: array[rows] for name in ARRAYS if (array := getattr(predictions, name)) is not None}
+    return replace(predictions, clip_ids=tuple(predictions.clip_ids[row] for row in rows), **arrays)
 
 
 def left_out(split: Split, class_names: Sequence[str], whose: str) -> list[str]:

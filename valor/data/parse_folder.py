@@ -232,7 +232,7 @@ def _of_no_clip(files: Sequence[Path], named: Sequence[str], clip_ids: Sequence[
     more = ", ..." if len(names) > 5 else ""
     _LOG.warning(
         "%s: %d of %d parses are of clips that are not among the annotations and are left out: they are of another "
-        "split, or nobody corrected them yet (%s%s)",
+        "split, of other media than were corrected, or nobody corrected them yet (%s%s)",
         files[0].parent, len(names), len(files), ", ".join(names[:5]), more,
     )  # fmt: skip
     return strange

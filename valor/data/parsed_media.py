@@ -3,8 +3,9 @@
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from valor.label_harvest.disk import file_sha256
 from valor.label_harvest.strict_json import MOST_SECONDS, as_flag, as_list, as_number, as_object, as_text, as_whole
@@ -44,6 +45,41 @@ class MediaInfo:
     """Bytes of the file."""
     modified: float | None = None
     """When the file was last changed, in seconds since 1970."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MediaFile:
+    """What tells a media file from others of its name: fields of `MediaInfo`."""
+
+    name: str
+    path: str
+    sha256: str | None = None
+    size: int | None = None
+    modified: float | None = None
+
+    @classmethod
+    def of(cls, media: MediaInfo | None) -> "MediaFile | None":
+        """The file of a parse; None where nothing tells it from others."""
+        if media is None or (media.sha256 is None and media.size is None):
+            return None
+        return cls(**{entry.name: getattr(media, entry.name) for entry in fields(cls)})
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON knows it."""
+        return asdict(self)
+
+
+def media_file_from_json(value: object) -> MediaFile:
+    """What `MediaFile.to_dict` gave."""
+    held = as_object(value, "media")
+    size, modified, sha256 = (held.get(name) for name in ("size", "modified", "sha256"))
+    return MediaFile(
+        name=as_text(held["name"], "media: name"),
+        path=as_text(held["path"], "media: path", blank=True),
+        sha256=None if sha256 is None else as_text(sha256, "media: sha256"),
+        size=None if size is None else as_whole(size, "media: size"),
+        modified=None if modified is None else as_number(modified, "media: modified", *_RANGES["modified"]),
+    )
 
 
 def media_from_json(value: object) -> MediaInfo:
@@ -96,7 +132,7 @@ def modified_at(facts: os.stat_result) -> float:
     return round(facts.st_mtime, 6)
 
 
-def is_file_of(held: MediaInfo, path: Path) -> bool | None:
+def is_file_of(held: MediaInfo | MediaFile, path: Path) -> bool | None:
     """Whether a file is the one that was parsed: recordings of one length often have one size. None: nothing tells.
 
     Raises:
@@ -114,7 +150,7 @@ _READ_WHOLE = 2**28
 """Bytes up to which a file of the same size and another time of change is read, to tell whether it is the same."""
 
 
-def was_replaced(held: MediaInfo) -> bool:
+def was_replaced(held: MediaInfo | MediaFile) -> bool:
     """Whether another file lies now where the one lay that was parsed; False too where none does."""
     path = Path(held.path)
     try:
@@ -123,6 +159,19 @@ def was_replaced(held: MediaInfo) -> bool:
         return is_file_of(held, path) is False
     except (OSError, ValueError):
         return False
+
+
+def is_other(held: MediaFile, now: MediaInfo | None) -> bool:
+    """Whether what was made of a file is of another one than there is now; False too where nothing tells.
+
+    Args:
+        held: The file it was made of.
+        now: The file of the parse that it is to go with, which is then asked for; None without a parse.
+    """
+    if now is None:
+        return was_replaced(held)
+    facts = (held.sha256, now.sha256) if held.sha256 and now.sha256 else (held.size, now.size)
+    return (None not in facts and facts[0] != facts[1]) or was_replaced(now)
 
 
 def replaced_note(names: Sequence[str]) -> str:

@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from valor.data.common_classes import JOURNAL
 from valor.data.datasets.dataset import LLP, DataSet, dataset_of
+from valor.data.journal import JOURNAL
 from valor.eval.xml_text import xml_text
 from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.store.manifest import composed, media_id

@@ -4,15 +4,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from valor.data.common_classes import CORRECTIONS, JOURNAL
 from valor.data.datasets.dataset import dataset_of
+from valor.data.journal import (
+    CORRECTIONS,
+    JOURNAL,
+    CorrectedEvent,
+    classes_of,
+    of_other_media,
+    other_media_note,
+    read_journal,
+)
 from valor.data.parse_file import OF_DRAWINGS, ParsedEvent
 from valor.data.parsed_media import MediaInfo
 from valor.eval.events import MODALITIES
 from valor.label_harvest.media.survey import survey_media
 from valor.video.formats.formats import FORMATS, write_timelines
 from valor.video.formats.timeline import Timeline
-from valor.viewer.corrections import CorrectedEvent, classes_of, events_of_mask, read_journal
+from valor.viewer.corrections import events_of_mask
 from valor.viewer.documents import Clip, Document, with_classes
 from valor.viewer.options import SourceOptions
 from valor.viewer.sources import read_document
@@ -30,6 +38,8 @@ class Opened:
     """Of each clip."""
     data: Path | None = None
     """The annotation tables whose clips these are, where any were named."""
+    other_media: frozenset[str] = frozenset()
+    """Clips whose corrections are of another file than there is now."""
 
 
 def open_source(source: Path, options: SourceOptions) -> Opened:
@@ -46,7 +56,7 @@ def open_source(source: Path, options: SourceOptions) -> Opened:
     """
     if not source.exists():
         raise FileNotFoundError(f"{source}: no such parses, predictions, annotations or corrections")
-    folder, own = None, source
+    folder, own, others = None, source, frozenset[str]()
     if (source / JOURNAL).is_file():
         beside = source.with_name(source.name.removesuffix(CORRECTIONS))
         folder, own = source, beside if beside.exists() else source
@@ -55,9 +65,12 @@ def open_source(source: Path, options: SourceOptions) -> Opened:
     options = replace(options, data=own) if is_data else options
     document = read_document([str(one) for one in shown], options)
     if folder is not None:
-        document = with_classes(document, classes_of(folder, read_journal(folder / JOURNAL)))
+        saved = read_journal(folder / JOURNAL)
+        document = with_classes(document, classes_of(folder, saved))
+        others = of_other_media(saved, ((clip.clip_id, clip.parsed) for clip in document.clips))
+        document = replace(document, about=(*document.about, *filter(None, [other_media_note(others)])))
     media = {clip.clip_id: clip.parsed or media_of(clip) for clip in document.clips}
-    return Opened(document=document, corrections=folder, media=media, data=options.data)
+    return Opened(document=document, corrections=folder, media=media, data=options.data, other_media=others)
 
 
 def timelines_of(opened: Opened, *, clock: str = "zero") -> list[Timeline]:
@@ -71,7 +84,7 @@ def timelines_of(opened: Opened, *, clock: str = "zero") -> list[Timeline]:
     held = read_journal(opened.corrections / JOURNAL) if opened.corrections else {}
     lines = []
     for clip in document.clips:
-        corrected = held.get(clip.clip_id)
+        corrected = None if clip.clip_id in opened.other_media else held.get(clip.clip_id)
         if opened.corrections and (corrected is None or corrected.events is None) and clip.truth is None:
             continue  # nobody has looked at it
         by_hand = corrected is not None and corrected.events is not None
@@ -89,7 +102,8 @@ def timelines_of(opened: Opened, *, clock: str = "zero") -> list[Timeline]:
         )
     if not lines:
         raise ValueError(
-            f"{opened.corrections}: nothing has been corrected yet; correct something, or export the parses"
+            other_media_note(opened.other_media)
+            or f"{opened.corrections}: nothing has been corrected yet; correct something, or export the parses"
         )
     return lines
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from valor.data.common_classes import JOURNAL
+from valor.data.journal import JOURNAL, CorrectedEvent, Correction, Events, classes_of, read_journal, read_states
 from valor.data.names import name_reader, named_source
 from valor.data.rows import check_names
 from valor.eval.events import MODALITIES
@@ -19,22 +19,13 @@ from valor.video.formats.formats import FORMATS, read_events
 from valor.video.formats.tables import unspaced
 from valor.video.formats.timeline import RateOf, ReadEvent, ReadMedia
 from valor.video.formats.written import is_as_written
-from valor.viewer.corrections import (
-    CorrectedEvent,
-    Correction,
-    Corrections,
-    Events,
-    classes_of,
-    corrections_folder,
-    read_journal,
-    read_states,
-)
+from valor.viewer.corrections import Corrections, corrections_folder
 from valor.viewer.documents import Clip, Document, with_classes
 from valor.viewer.options import SourceOptions
 
 from .filed import Filed, forms_of, split_of_clips, split_of_folder, split_that_was_said
 from .sources import Opened, clip_events, has_tables, media_of, open_source
-from .weighed import Told, Weighed, known_of, weighed
+from .weighed import States, Told, Weighed, known_of, weighed
 
 _LOG = logging.getLogger(__name__)
 
@@ -84,6 +75,10 @@ class Imported:
     """How many of them differ from what stood: their corrections, else `exported_from`; all without either."""
     replaced: tuple[str, ...]
     """Clips whose corrections were replaced by what a file says; `take_back` brings them back."""
+    overruled: tuple[str, ...]
+    """Clips whose corrections were of another file than there is now, and counted for nothing."""
+    other_media: tuple[str, ...]
+    """Clips whose corrections are so still, since nothing was taken in, or their media must be parsed first."""
     lost: Mapping[str, Events]
     """Of these, events that somebody had added or changed in the corrections and that are gone."""
     back: Mapping[str, Events]
@@ -139,13 +134,15 @@ def import_events(files: Sequence[str | Path], out: Path | None, options: Import
     opened = replace(opened, document=_filed_under(filed, opened.document))
     corrections = Corrections(folder, opened.document)
     found_of = _weighed(said, corrections, opened, is_source=options.exported_from is not None)
+    others = corrections.of_other_media()
     messages = [_message(clip_id, corrections.current.get(clip_id), one, options) for clip_id, one in found_of.items()]
     try:
         corrections.save_all([message for message in messages if message])
     finally:
         corrections.close()
     stay = {clip_id for clip_id, one in found_of.items() if _stays(one, options)}
-    stand = [corrections.current[clip_id] for clip_id in said if clip_id in corrections.current]
+    still = corrections.of_other_media()
+    stand = [corrections.current[one] for one in said if one in corrections.current and one not in still]
     outdated = tuple(clip_id for clip_id, one in found_of.items() if one.outdated and clip_id in stay)
     replaced = tuple(clip_id for clip_id, one in found_of.items() if one.replaces and clip_id not in stay)
     return Imported(
@@ -153,6 +150,8 @@ def import_events(files: Sequence[str | Path], out: Path | None, options: Import
         corrections=tuple(stand),
         changed=sum(one.changed and clip_id not in stay for clip_id, one in found_of.items()),
         replaced=replaced,
+        overruled=tuple(clip_id for clip_id in said if clip_id in others - still),
+        other_media=tuple(clip_id for clip_id in said if clip_id in still),
         lost={clip_id: lost for clip_id in replaced if (lost := found_of[clip_id].lost)},
         back={clip_id: back for clip_id in replaced if (back := found_of[clip_id].back)},
         stayed=tuple(clip_id for clip_id in stay if found_of[clip_id].changed and clip_id not in outdated),
@@ -210,14 +209,28 @@ def _weighed(
 ) -> dict[str, Weighed]:
     """What becomes of every clip that files speak of."""
     known = {clip.clip_id: clip for clip in opened.document.clips}
-    journals = [read_states(folder / JOURNAL) for folder in (corrections.folder, opened.corrections) if folder]
+    journals = [
+        _of_these_media(read_states(folder / JOURNAL), [known[clip_id] for clip_id in said])
+        for folder in (corrections.folder, opened.corrections)
+        if folder
+    ]
+    others = corrections.of_other_media()
     found = {}
     for clip_id, held in said.items():
-        before = corrections.current.get(clip_id)
+        before = None if clip_id in others else corrections.current.get(clip_id)
         told = _told(known[clip_id], before, held, opened)
         there = known_of(known[clip_id], before, opened, *journals, is_source=is_source)
         found[clip_id] = weighed(told, there, opened.document.class_names)
     return found
+
+
+def _of_these_media(journal: States, clips: Sequence[Clip]) -> States:
+    """All that was saved of clips, without what is of other media than there are now."""
+    found = {
+        clip.clip_id: [one for one in journal.get(clip.clip_id, ()) if not one.is_of_other(clip.parsed)]
+        for clip in clips
+    }
+    return {clip_id: states for clip_id, states in found.items() if states}
 
 
 def take_back(folder: Path, clip_ids: Sequence[str], options: ImportOptions) -> list[Correction]:
@@ -236,7 +249,7 @@ def take_back(folder: Path, clip_ids: Sequence[str], options: ImportOptions) -> 
     filed = split_of_folder(folder)
     own = SourceOptions(class_names=options.class_names, split=filed.split if filed else None)
     opened = _opened(options) or open_source(folder, own)
-    states, messages = read_states(folder / JOURNAL), []
+    states, messages, media = read_states(folder / JOURNAL), [], {}
     for clip_id in clip_ids:
         held = states.get(clip_id, [])
         if len(held) < 2:
@@ -246,9 +259,10 @@ def take_back(folder: Path, clip_ids: Sequence[str], options: ImportOptions) -> 
                 f"{clip_id!r:.100}, saved {len(held)} times; name one of those"
             )
         messages.append(_state(clip_id, held[-1], held[-2].events, checked=held[-2].checked))
+        media[held[-2].clip_id] = held[-2].media
     corrections = Corrections(folder, _filed_under(filed, opened.document))
     try:
-        return corrections.save_all(messages)
+        return corrections.save_all(messages, media)
     finally:
         corrections.close()
 

@@ -10,7 +10,8 @@ it counts frames.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from valor.viewer.corrections import CorrectedEvent, Correction, Events, in_order
+from valor.data.journal import CorrectedEvent, Correction, Events
+from valor.viewer.corrections import in_order
 from valor.viewer.documents import Clip
 
 from .sources import Opened, clip_events

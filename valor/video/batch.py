@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from valor.data.common_classes import CORRECTIONS, JOURNAL
+from valor.data.journal import CORRECTIONS, JOURNAL
 from valor.data.parse_file import Parse, read_parse, write_parse
 from valor.data.parsed_media import MediaInfo, is_file_of
 from valor.label_harvest.media.clip import MediaError

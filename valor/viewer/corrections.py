@@ -12,12 +12,13 @@ the next save or start. What was corrected is never written to.
     dataset.json                                of another data set than LLP, whose tables have its own names: what
                                                 they are
     pseudo_labels.npz                           the events as labels, as `valor train --labels` reads; not for clips of
-                                                unlike length
+                                                unlike length, which is said where labels are shown or were there
     systems/NAME.npz                            what each system said of these clips, as `valor evaluate` reads; not
                                                 where the tables hold every clip, since what was opened serves then
 
-The clips are those that were corrected or checked. Where the document shows annotations of people, every clip of it is
-in the tables, with its annotation where nobody touched it; where it shows pseudo labels, every clip is in the labels.
+The clips are those that were corrected or checked, without corrections of other media than there are now
+(valor/data/journal.py). Where the document shows annotations of people, every clip of it is in the tables, with its
+annotation where nobody touched it; where it shows pseudo labels, every clip is in the labels.
 An event is moved to the nearest whole seconds and lasts at least one.
 """
 
@@ -29,29 +30,39 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from valor.data.common_classes import CORRECTIONS, JOURNAL
 from valor.data.datasets.dataset import write_description
+from valor.data.journal import (
+    CORRECTIONS,
+    JOURNAL,
+    CorrectedEvent,
+    Correction,
+    Events,
+    classes_of,
+    not_in_tables,
+    of_other_media,
+    other_media_note,
+    read_journal,
+)
 from valor.data.label_file import FILE_NAME, write_pseudo_labels
 from valor.data.names import named_source
 from valor.data.parse_folder import parse_files
+from valor.data.parsed_media import MediaFile
 from valor.data.predictions import Predictions, write_predictions
-from valor.data.rows import CLIP_LIST, PREDICTION_COLUMNS, read_clip_list, write_clip_list, write_rows
+from valor.data.rows import CLIP_LIST, PREDICTION_COLUMNS, write_clip_list, write_rows
 from valor.data.tables import Layout, write_event_table, write_weak_table
-from valor.data.vocabulary import CLASSES_FILE, class_names, vocabulary_file
+from valor.data.vocabulary import CLASSES_FILE
 from valor.eval.events import MODALITIES, BoolArray, FloatArray, events_of
 from valor.label_harvest.disk import LockedError, locked, write_json
-from valor.label_harvest.places.place import stands
 from valor.label_harvest.store.manifest import composed
-from valor.label_harvest.strict_json import as_flag, as_list, as_number, as_object, as_text, as_whole, loads
 
 from .documents import Clip, Document, Marks, System, with_classes
 
@@ -61,45 +72,15 @@ MOST_EVENTS = 50_000
 """Events one clip may have."""
 
 
-@dataclass(frozen=True)
-class CorrectedEvent:
-    """One event as a person put it, in seconds from the start of the clip, half open."""
-
-    class_name: str
-    modality: str
-    onset: float
-    offset: float
-
-
-Events = tuple[CorrectedEvent, ...]
-
 Notes = dict[str, str]
 """What a person should know, by the file or clip it is about."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Correction:
-    """The latest saved state of one clip."""
-
-    clip_id: str
-    events: tuple[CorrectedEvent, ...] | None
-    """In seconds from the start of the clip; None where the corrections were taken back."""
-    checked: bool
-    """Whether a person called the clip right as it now stands."""
-    revision: int
-    """How often it was saved."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """As the journal and the page know it."""
-        events = None if self.events is None else [[e.class_name, e.modality, e.onset, e.offset] for e in self.events]
-        return {"clip": self.clip_id, "revision": self.revision, "checked": self.checked, "events": events}
-
-
-class ConflictError(Exception):
+class ConflictError(ValueError):
     """The clip was saved elsewhere since this page read it."""
 
 
-class BusyError(Exception):
+class BusyError(ValueError):
     """Another viewer is writing to the same folder."""
 
 
@@ -135,6 +116,24 @@ class Corrections:
         self.document = with_classes(document, classes_of(folder, self.current))
         """What is corrected, with the classes that were added in this folder before."""
 
+    def of_other_media(self) -> frozenset[str]:
+        """Clips whose corrections are of another file than the one shown, or than lies there now."""
+        return of_other_media(self.current, ((clip_id, clip.parsed) for clip_id, clip in self._clips.items()))
+
+    def records(self) -> list[dict[str, Any]]:
+        """The latest states as the page knows them; of another file's there are no events, but `other` has them."""
+        others, found = self.of_other_media(), []
+        for clip_id, one in self.current.items():
+            record = one.to_dict()
+            if clip_id in others:
+                record |= {"events": None, "checked": False, "other": record["events"]}
+            found.append(record)
+        return found
+
+    def notes_on_media(self) -> tuple[str, ...]:
+        """What is to be said of corrections of other media, where there are any."""
+        return tuple(note for note in [other_media_note(self.of_other_media())] if note)
+
     def repair(self) -> None:
         """Write again what is made from the journal where it is behind: a crash may have come between.
 
@@ -145,14 +144,13 @@ class Corrections:
 
     def _is_behind(self) -> bool:
         """Whether a table is missing, older than the journal, or lacks a clip of it."""
-        layout, exact = tables_of(self.document), self.folder / "exact"
+        layout, exact, others = tables_of(self.document), self.folder / "exact", self.of_other_media()
         tables = [*next(iter(layout.events.values())), layout.tags[self.document.split]]
         made = [exact / CLIP_LIST, *(exact / f"{modality}.tsv" for modality in MODALITIES)]
         made += [self.folder / name for name in tables] if self.document.dataset.seconds == 1 else []
         saved = (self.folder / JOURNAL).stat().st_mtime
-        return any(not file.is_file() or file.stat().st_mtime < saved for file in made) or bool(
-            not_in_tables(self.folder, self.current)
-        )
+        lost = set(not_in_tables(self.folder, self.current))
+        return any(not file.is_file() or file.stat().st_mtime < saved for file in made) or not lost == others
 
     def save(self, message: Mapping[str, Any]) -> Correction:
         """Save a new state of one clip: to the journal first, then to all files made from it.
@@ -169,24 +167,30 @@ class Corrections:
         """
         return self.save_all([message])[0]
 
-    def save_all(self, messages: Sequence[Mapping[str, Any]]) -> list[Correction]:
+    def save_all(
+        self, messages: Sequence[Mapping[str, Any]], media: Mapping[str, MediaFile | None] = MappingProxyType({})
+    ) -> list[Correction]:
         """Save new states of several clips, each at most once, and make the files once; as `save`.
 
         All of them are looked at before any is saved.
+
+        Args:
+            messages: As `save` takes one.
+            media: Files that these states are of, by clip, where they are not those that are shown.
         """
         with self._lock:
             self._open()
-            corrections = [self._correction(message) for message in messages]
+            corrections = [self._correction(message, media) for message in messages]
             for correction in corrections:
                 if correction == self.current.get(correction.clip_id):
                     continue  # it is sent again, since the page never heard that it was saved
-                line = {"saved": datetime.now(UTC).isoformat(timespec="seconds"), **correction.to_dict()}
+                line = {"saved": datetime.now(UTC).isoformat(timespec="seconds"), **correction.to_line()}
                 self._write(json.dumps(line, ensure_ascii=False, allow_nan=False).encode() + b"\n")
                 self.current[correction.clip_id] = correction
             self._write_files()
             return corrections
 
-    def _correction(self, message: Mapping[str, Any]) -> Correction:
+    def _correction(self, message: Mapping[str, Any], media: Mapping[str, MediaFile | None]) -> Correction:
         """What a message says, once it is known to be the next state of its clip, or the one that is held."""
         clip = self._clips.get(composed(_typed(message, "clip", str)))
         if clip is None:
@@ -197,11 +201,18 @@ class Corrections:
             events=_checked_events(message.get("events"), clip, self.document.class_names),
             checked=_typed(message, "checked", bool),
             revision=_typed(message, "revision", int) + 1,
+            media=media[clip.clip_id] if clip.clip_id in media else self._media_of(clip, held),
         )
         seen = held.revision if held else 0
         if correction != held and correction.revision != seen + 1:
             raise ConflictError(f"{clip.clip_id} was saved elsewhere, revision {seen}")
         return correction
+
+    def _media_of(self, clip: Clip, held: Correction | None) -> MediaFile | None:
+        """The file that a clip is of: that of its parse, else the one that its corrections are of."""
+        if clip.parsed is not None or held is None:
+            return MediaFile.of(clip.parsed)
+        return None if held.is_of_other(None) else held.media
 
     def close(self) -> None:
         """Let go of the journal."""
@@ -253,51 +264,14 @@ class Corrections:
             raise
 
     def _write_files(self) -> None:
-        events = {clip_id: c.events for clip_id, c in self.current.items() if c.events is not None}
+        others = self.of_other_media()
+        events = {
+            clip_id: c.events for clip_id, c in self.current.items() if c.events is not None and clip_id not in others
+        }
         self.notes = write_correction_files(self.folder, self.document, events)
         for about in self.notes.keys() - self._noted:  # once, not at every save
             _LOG.warning("%s: %s", about, self.notes[about])
         self._noted = set(self.notes)
-
-
-def read_journal(path: Path) -> dict[str, Correction]:
-    """The latest state of every clip; lines that are torn or no corrections are passed over with a warning."""
-    return {clip_id: states[-1] for clip_id, states in read_states(path).items()}
-
-
-def read_states(path: Path) -> dict[str, list[Correction]]:
-    """Every state of every clip that was ever saved, the latest last; as `read_journal`."""
-    saved: dict[str, list[Correction]] = {}
-    if not stands(path):
-        return saved
-    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            record = as_object(loads(line), "a line")
-            events = record["events"]
-            correction = Correction(
-                clip_id=composed(as_text(record["clip"], "clip")),
-                events=None if events is None else tuple(_journalled(event) for event in as_list(events, "events")),
-                checked=as_flag(record["checked"], "checked"),
-                revision=as_whole(record["revision"], "revision", 1),
-            )
-        except (ValueError, KeyError):
-            _LOG.warning("%s:%d: this line is torn and passed over; the clip keeps its state of before", path, number)
-            continue
-        saved.setdefault(correction.clip_id, []).append(correction)
-    return saved
-
-
-def _journalled(value: object) -> CorrectedEvent:
-    """An event of the journal."""
-    event = as_list(value, "an event")
-    if len(event) != 4 or event[1] not in MODALITIES:
-        raise ValueError(f"an event is [class, modality, onset, offset], got {event!r:.100}")
-    onset, offset = (as_number(time, "a time", 0) for time in event[2:])
-    if onset >= offset:
-        raise ValueError(f"an event has its onset before its offset, got {event!r:.100}")
-    return CorrectedEvent(as_text(event[0], "class"), event[1], onset, offset)
 
 
 def _typed(message: Mapping[str, Any], name: str, kind: type) -> Any:  # noqa: ANN401
@@ -343,22 +317,6 @@ def _merged(spans: list[list[float]]) -> list[list[float]]:
         else:
             merged.append([onset, offset])
     return merged
-
-
-def classes_of(folder: Path, saved: Mapping[str, Correction]) -> tuple[str, ...]:
-    """The classes a folder of corrections knows: those of its tables, and those of what was saved; none of another."""
-    if not (folder / JOURNAL).is_file():
-        return ()
-    held = class_names(vocabulary_file(folder / CLASSES_FILE)) if stands(folder / CLASSES_FILE) else ()
-    of_events = sorted({event.class_name for one in saved.values() for event in one.events or ()})
-    return tuple(dict.fromkeys((*held, *of_events)))
-
-
-def not_in_tables(folder: Path, saved: Mapping[str, Correction]) -> list[str]:
-    """Clips that were corrected, and that the files of the folder do not hold."""
-    listed = folder / "exact" / CLIP_LIST
-    there = set(read_clip_list(listed)) if listed.is_file() else set()
-    return [clip_id for clip_id, one in saved.items() if one.events is not None and clip_id not in there]
 
 
 def corrections_folder(sources: Sequence[str], data: Path | None) -> Path:
@@ -523,7 +481,7 @@ def _write_labels(path: Path, document: Document, corrected: Mapping[str, Events
     lengths = sorted({len(mask) for mask in masks.values()})
     if len(lengths) == 1:
         write_pseudo_labels(path, list(masks), document.class_names, np.stack(list(masks.values())))
-    elif lengths:
+    elif lengths and (labels is not None or path.exists()):
         path.unlink(missing_ok=True)  # of when the clips were of one length: it lacks what was corrected since
         numbers = f"{', '.join(map(str, lengths[:-1]))} and {lengths[-1]}"
         notes[path.name] = (

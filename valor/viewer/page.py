@@ -83,7 +83,7 @@ def write_page(
         document: What it shows.
         embed: Whether media goes into the page; None where all of it is small. What is not embedded is linked by its
             relative path.
-        corrections: Corrections made before, as `Correction.to_dict` gives them.
+        corrections: Corrections made before, as `Corrections.records` gives them.
 
     Returns:
         Notes for the user: how media was dealt with.
@@ -202,6 +202,7 @@ def pack_index(document: Document) -> dict[str, Any]:
             "cuts": [list(clip.cuts) for clip in clips],
             "notes": [list(clip.notes) for clip in clips],
             "streams": [clip.streams[0] + 2 * clip.streams[1] for clip in clips],
+            "media": [clip.parsed.sha256 if clip.parsed else None for clip in clips],
             "tags": [list(clip.tags) for clip in clips],
             "classes": [occurring(clip) for clip in clips],
             "scores": [[_short(value) for value in column] for column in system_scores(document)],

@@ -71,13 +71,12 @@ class ViewerSite:
 
     def page(self) -> bytes:
         """The page as it is now, with the corrections so far."""
-        held = self.corrections.current.values() if self.corrections else ()
         boot = {
             "mode": "served",
             "token": self.token,
             "saves": self.corrections is not None,
             "folder": self.corrections.folder.name if self.corrections else None,
-            "corrections": [correction.to_dict() for correction in held],
+            "corrections": self.corrections.records() if self.corrections else [],
             "media": [self._source(number) for number in range(len(self.document.clips))],
         }
         return build_page(self.document, boot).encode()

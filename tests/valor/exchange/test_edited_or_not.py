@@ -9,9 +9,8 @@ from dataclasses import replace
 import pytest
 
 from tests.helpers.toy_exchange import events_in, parsed, typed
-from valor.data.common_classes import JOURNAL
+from valor.data.journal import JOURNAL, read_journal
 from valor.data.parse_file import read_parse, write_parse
-from valor.viewer.corrections import read_journal
 
 WHOLE = [("Speech", "audio", 1, 4), ("Glass breaking", "visual", 2, 5)]
 HEARD = [("Speech", "audio", 1, 6.5), WHOLE[1]]

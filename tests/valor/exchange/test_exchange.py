@@ -10,11 +10,10 @@ import pytest
 
 from tests.helpers.toy_exchange import NAMES, events_in, parsed, typed
 from valor.__main__ import main
-from valor.data.common_classes import JOURNAL
+from valor.data.journal import JOURNAL, read_journal
 from valor.data.label_file import FILE_NAME, read_pseudo_labels, write_pseudo_labels
 from valor.data.parse_file import OF_DRAWINGS, read_parse, write_parse
 from valor.data.predictions import Predictions, write_predictions
-from valor.viewer.corrections import read_journal
 
 SUFFIX = {"fiftyone": ".json", "label-studio": ".json", "rttm": ".rttm", "csv": ".csv", "tsv": ".tsv"}
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,20 +16,18 @@ from tests.helpers.toy_run import NAMES as LLP
 from tests.helpers.toy_scores import write_toy_scores
 from tests.helpers.toy_viewer import CLASSES, TRUTH, mask, parse_record, toy_document, without_truth, write_parse
 from tests.helpers.typed import typed
-from valor.data.label_file import read_pseudo_labels
+from valor.data.journal import JOURNAL, CorrectedEvent, read_journal
+from valor.data.label_file import FILE_NAME, read_pseudo_labels
 from valor.data.prediction_files import read_prediction_tables
 from valor.data.predictions import Predictions, read_predictions, write_predictions
 from valor.data.tables import read_split
 from valor.verbs import view
 from valor.viewer.corrections import (
-    JOURNAL,
     BusyError,
     ConflictError,
-    CorrectedEvent,
     Corrections,
     mask_of_events,
     opened_with,
-    read_journal,
     whole_seconds,
     write_correction_files,
 )
@@ -212,12 +211,28 @@ def test_named_classes_are_known_from_the_folder_or_typed(tmp_path):
 def test_what_cannot_be_written_is_said_once(tmp_path, caplog):
     files = [write_parse(tmp_path / f"{t}.json", parse_record(f"{t}.mp4", segments=t)) for t in (4, 6, 8)]
     corrections = Corrections(tmp_path / "c", read_document(list(map(str, files)), SourceOptions(class_names=CLASSES)))
-    for revision in range(3):
-        for clip in ("4", "6", "8"):
-            corrections.save({"clip": clip, "revision": revision, "checked": False, "events": []})
+    corrections.save({"clip": "4", "revision": 0, "checked": False, "events": []})
+    shutil.rmtree(tmp_path / "c" / "exact")
+    (tmp_path / "c" / "exact").write_text("in the way")
+    for revision in (1, 2):
+        corrections.save({"clip": "4", "revision": revision, "checked": False, "events": []})
     corrections.close()
-    assert sum("pseudo_labels.npz: not written" in line for line in caplog.messages) == 1
-    assert list(corrections.notes) == ["pseudo_labels.npz"]  # the page is told by every answer
+    assert sum("exact: not written" in line for line in caplog.messages) == 1
+    assert list(corrections.notes) == ["exact"]  # the page is told by every answer
+
+
+def test_labels_that_nobody_asked_for_are_missed_by_nobody(tmp_path):
+    """Clips of unlike length can be no labels: said where labels were there, and not of what never was."""
+    files = [write_parse(tmp_path / f"{t}.json", parse_record(f"{t}.mp4", segments=t)) for t in (4, 6)]
+    corrections = Corrections(tmp_path / "c", read_document(list(map(str, files)), SourceOptions(class_names=CLASSES)))
+    first, second = ({"clip": clip, "revision": 0, "checked": False, "events": []} for clip in ("4", "6"))
+    corrections.save_all([first, second])
+    assert not corrections.notes
+    corrections.save_all([{**first, "revision": 1, "events": None}])
+    assert (tmp_path / "c" / FILE_NAME).is_file() and not corrections.notes
+    corrections.save_all([{**first, "revision": 2}])
+    corrections.close()
+    assert list(corrections.notes) == [FILE_NAME] and not (tmp_path / "c" / FILE_NAME).exists()
 
 
 def test_train_accepts_corrected_labels(published, tmp_path):  # noqa: F811

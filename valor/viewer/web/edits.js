@@ -45,7 +45,8 @@ function commit(events, { checked = false, select = null } = {}) {
 }
 
 function become(edit, state) {
-  Object.assign(edit, state);
+  Object.assign(edit, state, { other: false });
+  showHead();
   save(view.clip);
   const row = finder.order.indexOf(view.clip);
   if (row >= 0) finder.list.redraw(row);

@@ -141,6 +141,11 @@ function renderClip(i) {
     badge.title = edit.checked ? "checked" : "corrected";
     top.append(badge);
   }
+  if (edit?.other) {
+    const badge = element("span", "badge", "!");
+    badge.title = "its corrections are of another file";
+    top.append(badge);
+  }
   const value = shown?.of(n);
   if (value !== undefined && value !== null) {
     const figure = element("span", "figure", shown.unit === "F" ? `F ${value.toFixed(0)}` : `${value.toFixed(0)} %`), meter = element("span", "meter"), bar = element("i");

@@ -12,6 +12,7 @@ function showHead() {
   $("clip-facts").textContent = parts.join(" · ");
   const own = CLIPS.notes[n], notes = [...own, ...INDEX.notes.filter((note) => !own.some((said) => note.includes(said)))];
   notes.push(...stripNotes(n));
+  if (edits.get(n)?.other) notes.unshift("Corrections are there of another file that had this name, and count for nothing here. They are kept; while correcting (E), Undo takes them over.");
   $("clip-notes").hidden = !notes.length;
   $("clip-notes").title = $("clip-notes").textContent = notes.map((note) => `Note: ${note}`).join("\n");
 }

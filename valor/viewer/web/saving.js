@@ -16,7 +16,7 @@ function unpackEvents(rows) {
 
 function keep(n) {
   const edit = edits.get(n), waiting = saving.waiting.has(n) || versions.has(n);
-  const record = { events: packEvents(edit.events), checked: edit.checked, revision: edit.revision, waiting };
+  const record = { events: packEvents(edit.events), checked: edit.checked, revision: edit.revision, media: CLIPS.media[n], waiting };
   saving.unkept = !storage((store) => { store.setItem(STORE + CLIPS.id[n], JSON.stringify(record)); return true; });
 }
 
@@ -91,14 +91,26 @@ function showSaved() {
   label.title = saving.failed ?? label.textContent;
 }
 
+// Corrections of another file of that name stand aside: undo takes them over.
+function beside(n, rows) {
+  const edit = editOf(n);
+  edit.other = true;
+  edit.undo.push({ events: unpackEvents(rows), checked: false });
+}
+
 // Corrections of before: from the document, then whatever this browser holds that never reached the disk.
 function startSaving() {
   const index = new Map(CLIPS.id.map((id, n) => [id, n]));
-  for (const record of BOOT.corrections) if (index.has(record.clip)) Object.assign(editOf(index.get(record.clip)), stateOf(record));
+  for (const record of BOOT.corrections) if (index.has(record.clip)) {
+    Object.assign(editOf(index.get(record.clip)), stateOf(record));
+    if (record.other) beside(index.get(record.clip), record.other);
+  }
   const kept = storage((store) => Object.keys(store).filter((key) => key.startsWith(STORE))) ?? [];
   for (const key of kept) {
     const n = index.get(key.slice(STORE.length)), record = storage((store) => JSON.parse(store.getItem(key)));
-    if (n !== undefined && record && (record.waiting || !canSave)) takeUp(n, stateOf(record));
+    if (n === undefined || !record || (canSave && !record.waiting)) continue;
+    if (record.media && CLIPS.media[n] && record.media !== CLIPS.media[n]) beside(n, record.events);
+    else takeUp(n, stateOf(record));
   }
   if (saving.waiting.size) plan(0);
   addEventListener("beforeunload", (event) => {
