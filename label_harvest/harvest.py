@@ -387,7 +387,12 @@ def _replaced(mine: Mapping[int, Marker], paths: Mapping[str, Media | None], ret
 
 def _num_clips(plans: Sequence[ShardPlan]) -> int:
     """Clips of which something new will be known."""
-    return sum(len(plan.rows) if plan.again is None else len(plan.again) for plan in plans)
+    return sum(len(_asked(plan)) for plan in plans)
+
+
+def _asked(plan: ShardPlan) -> Sequence[KnownClip]:
+    """The clips of a shard that are read."""
+    return plan.rows if plan.again is None else [plan.rows[n] for n in plan.again]
 
 
 def _start(
@@ -401,11 +406,13 @@ def _start(
 ) -> None:
     """Begin to say how far the run is, with a word on what needs nothing."""
     todo, wanted = _num_clips(plans), set(manifest.clip_ids)
-    cached = sum(row.clip_id in wanted for rows in mine.values() for row in rows)
-    cached -= sum(_num_clips([plan]) for plan in plans if plan.index in mine)
+    held = [row for rows in mine.values() for row in rows if row.clip_id in wanted]
+    cached = len(held) - sum(_num_clips([plan]) for plan in plans if plan.index in mine)
+    again = {row.clip_id for plan in plans if plan.index in mine for row in _asked(plan)}
+    before = sum(row.status in FAILURES and row.clip_id not in again for row in held)
     if cached:
         logger.info("%s: %d of %d clips are cached already", folder, cached, cached + todo)
-    said.start(todo, bar=bar, cached=cached)
+    said.start(todo, bar=bar, cached=cached, failed_before=before)
 
 
 @dataclass(frozen=True)
@@ -440,8 +447,8 @@ class _Run:
                 rows = [self._looked_for(row) for row in found.rows]
                 shard.add(batch.positions, rows, found.answers)
                 again = shard.plan.again
-                known = len(batch.positions) if again is None else len(again.intersection(batch.positions))
-                said.update(known, sum(row.status in FAILURES for row in found.rows))
+                new = [row for n, row in zip(batch.positions, rows, strict=True) if again is None or n in again]
+                said.update(len(new), sum(row.status in FAILURES for row in new))
                 if shard.is_complete:
                     made[batch.shard] = tuple(row.known for row in shard.rows)
                     arrays = shard.arrays()

@@ -2,6 +2,7 @@
 
 import errno
 import re
+import sys
 
 try:
     import resource
@@ -41,14 +42,20 @@ def remedy(code: int | None) -> str:
 
 
 _NO_MEMORY = ("out of memory", "can't allocate memory")
-"""What torch says, in errors that are no MemoryError."""
+"""What torch says, in errors that have no type of their own."""
+
+
+def _lacks_memory(error: BaseException, said: str) -> bool:
+    """By the type; by the words where torch has none for it, as of a CPU."""
+    of_torch = getattr(sys.modules.get("torch"), "OutOfMemoryError", MemoryError)
+    told = isinstance(error, RuntimeError) and any(words in said for words in _NO_MEMORY)
+    return isinstance(error, (MemoryError, of_torch)) or told
 
 
 def memory_fault(error: BaseException) -> str | None:
     """What is said where memory was not enough, of a GPU or of the machine; None of any other error."""
     said = " ".join(str(error).split())
-    of_torch = isinstance(error, RuntimeError) and any(words in said for words in _NO_MEMORY)
-    if not isinstance(error, MemoryError) and not of_torch:
+    if not _lacks_memory(error, said):
         return None
     wanted = re.search(r"(?:tried|unable) to allocate ([\d.,]+ ?\w+)", said, re.IGNORECASE)
     whose = "a GPU has" if "CUDA" in said else "there is"

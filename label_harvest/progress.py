@@ -115,7 +115,7 @@ class Progress:
         self._facts = dict(facts)
         self._bar: Bar | None = None
         self._began = self._last = time.monotonic()
-        self._counts = {"done": 0, "total": 0, "failed": 0}
+        self._counts = {"done": 0, "total": 0, "failed": 0, "failed_before": 0}
         self._shard: int | None = None
         self._stored = 0
         self._ended: dict[str, object] = {}
@@ -142,15 +142,16 @@ class Progress:
         """What lines shall say of the run from here on, in the place of what they said."""
         self._facts |= facts
 
-    def start(self, total: int, *, bar: bool, cached: int) -> None:
+    def start(self, total: int, *, bar: bool, cached: int, failed_before: int = 0) -> None:
         """Write the first line.
 
         Args:
             total: Clips to be done.
             bar: Whether a bar is shown.
             cached: Clips that need nothing.
+            failed_before: How many of these an earlier run failed at; `failed` counts those of this one.
         """
-        self._counts["total"] = total
+        self._counts |= {"total": total, "failed_before": failed_before}
         self._bar = progress_bar(total=total, desc="harvest", unit="clip", enabled=bar and total > 0, every=self._every)
         self._began = self._last = time.monotonic()
         machine = {"host": socket.gethostname(), "pid": os.getpid()}

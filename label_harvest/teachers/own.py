@@ -154,10 +154,15 @@ def _fault(teacher: Teacher, file: str, clip_ids: Sequence[str], error: Exceptio
     clips = f"one of the clips {', '.join(clip_ids[:_SHOWN])}{', ...' * (len(clip_ids) > _SHOWN)}"
     which = f"the clip {clip_ids[0]}" if len(clip_ids) == 1 else clips
     raised = f"{type(error).__name__}: {error}{_media_has(error)}"
+    if memory_fault(error):
+        less = "give fewer clips at a time (a smaller `clips_per_batch`), or make its network smaller"
+        return TeacherFaultError(
+            f"{file}{line}: the {teacher.role} teacher lacks memory for {which} ({raised}); {less}, and run again"
+        )
     said = f"{file}{line}: the {teacher.role} teacher fails at {which} ({raised})"
     said += "; mend it, or leave the clip out of the table"
     no_evidence = isinstance(error, EvidenceError) and len(clip_ids) == 1  # of several each is asked first
-    if no_evidence or memory_fault(error) or machine_fault(error) or _ends_the_gpu(error):
+    if no_evidence or machine_fault(error) or _ends_the_gpu(error):
         return TeacherFaultError(said)
     fault = ClipFaultError(said)
     fault.role, raised = teacher.role, " ".join(raised.split())

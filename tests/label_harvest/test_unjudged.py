@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from tests.helpers.toy import FakeTeacher, ToySound, ToyVideo, toy_media, write_toy_clip
 from tests.helpers.toy_harvest import CLIPS, GRID, OPTIONS, digests, finished, manifest_of
@@ -207,6 +208,22 @@ def test_what_no_clip_is_to_blame_for_ends_the_run(own, videos, tmp_path, error)
         run(teacher, videos, tmp_path / "store")
     assert error is (said.value if isinstance(error, KeyboardInterrupt) else said.value.__cause__)
     assert not isinstance(said.value, ClipFaultError)
+
+
+@pytest.mark.parametrize("error", [
+    torch.OutOfMemoryError("Allocation on device 0 would exceed allowed memory"),
+    MemoryError("no more"),
+    RuntimeError("CUDA error: out of memory"),
+])  # fmt: skip
+def test_lack_of_memory_is_said_with_what_helps_and_blames_no_clip(own, videos, tmp_path, error):
+    teacher = own.Loud()
+    teacher.bad, teacher.error = (7,), lambda: error
+    with pytest.raises(TeacherFaultError) as said:
+        run(teacher, videos, tmp_path / "store")
+    assert not isinstance(said.value, ClipFaultError)
+    where, _, what = str(said.value).partition(": the audio teacher lacks memory for ")
+    assert where == f"{tmp_path / 'loud.py'}, line {LINE}" and what.startswith("one of the clips g, h (")
+    assert "`clips_per_batch`" in what and "leave" not in what
 
 
 @pytest.mark.parametrize(

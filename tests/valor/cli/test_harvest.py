@@ -336,6 +336,26 @@ def test_notes_results_and_errors_are_kept_in_a_file(world, tmp_path):
     )
 
 
+def test_the_json_log_of_a_run_that_goes_on_tells_its_own_failures_from_those_before(world, tmp_path):
+    (tmp_path / "videos" / "b.mkv").write_bytes(b"torn")
+    progress = tmp_path / "run.jsonl"
+
+    def failed(*more):
+        typed(*world, *HERE, "--log-json", progress, "--quiet", *more)
+        end = json.loads(progress.read_text().splitlines()[-1])
+        assert sum(end["by_status"].get(status, 0) for status in ("missing", "undecodable")) == (
+            end["failed"] + end["failed_before"]
+        )
+        return end["total"], end["failed"], end["failed_before"]
+
+    assert failed() == (5, 2, 0)
+    assert failed() == (0, 0, 2)
+    assert failed("--retry", "undecodable") == (1, 1, 1)
+    write_toy_world(tmp_path / "videos", "e")
+    assert failed() == (1, 0, 1)
+    assert failed("--retry", "ok") == (4, 0, 1)  # b is read beside a, and is none of these
+
+
 def test_folders_of_logs_are_made_and_a_plan_without_room_is_refused(world, tmp_path, monkeypatch):
     log, progress = tmp_path / "logs" / "1.log", tmp_path / "progress" / "1.jsonl"
     given = (*world, "--allow-failures", "1", "--log-file", log, "--log-json", progress)
