@@ -303,6 +303,33 @@ class HarvestPlan:
             return 0.0
         return max(0.0, self.new * self.clip_bytes - self.free)
 
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON has it: clips, seconds and bytes."""
+        known, media = self.clip_bytes is not None, self.media_seconds
+        return {
+            "share": str(self.share),
+            "clips": self.clips,
+            "of_share": self.of_share,
+            "folder": None if self.folder is None else str(self.folder),
+            "alike": self.alike,
+            "others": {str(folder): dict(teachers) for folder, teachers in self.others.items()},
+            "there": sum(self.kept.values()),
+            "by_status": dict(self.kept),
+            "to_do": self.new + self.again,
+            "again": self.again,
+            "missing": list(self.missing),
+            "strangers": list(self.strangers),
+            "media_seconds": media,
+            "read_seconds": None if media is None else min(self.read_seconds, media),
+            "headers": self.headers,
+            "longer": self.longer,
+            "clip_bytes": self.clip_bytes,
+            "bytes": self.new * (self.clip_bytes or 0) if known else None,
+            "free_bytes": self.free,
+            "lacking_bytes": self.lacking,
+            "shards": self.shards,
+        }
+
     @property
     def of_share(self) -> int:
         """Clips of the share, in the store or not."""

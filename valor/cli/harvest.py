@@ -1,8 +1,10 @@
 """`valor harvest`."""
 
 import argparse
+import json
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import PurePosixPath
 from shlex import quote
@@ -35,6 +37,8 @@ from valor.teachers import BUILT_AS, TeacherChoice, WeightsPlace, build_teachers
 from .command import DONE, FAILURES_LISTED, Commands, add_shared, new_command, read_allowance
 from .options import Fields, Option, Parser, any_place, media_place, typed_words
 from .terminal import say
+
+logger = logging.getLogger(__name__)
 
 MOST_LISTED = 100
 """Failed clips that are printed; the file has all."""
@@ -157,12 +161,19 @@ def add(commands: Commands) -> Parser:
         help="load and write nothing, say what would be done: clips, hours, disk, shards, and whether all weights are "
         "on this machine (3 where they are not)",
     )
+    command.add_argument(
+        "--format",
+        choices=("text", "json"),
+        help="text, or one line of JSON with every clip without a file (--plan)",
+    )
     return command
 
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
     _check_engine(cli)
+    if cli.format and not cli.plan:
+        raise ValueError("--format is for --plan; leave it out")
     allowed = read_allowance(cli.allow_failures)
     if cli.log_json is not None and not cli.plan:
         cli.log_json.parent.mkdir(parents=True, exist_ok=True)
@@ -177,25 +188,11 @@ def run(cli: argparse.Namespace) -> int:
     classes = vocabulary_of(cli.classes, data, store=cli.store)
     choice = TEACHERS.read(cli)
     known = known_store(choice, classes, options)
-    read = partial(_read_folder, cli.store) if untagged else read_any_manifest
+    read = partial(_read_folder, cli.store, aside=cli.format == "json") if untagged else read_any_manifest
     manifest = read(cli.manifest, class_names(classes))
     where = (manifest, roots_of(cli.videos or [cli.manifest]), cli.store)
     if cli.plan:
-        plan = plan_harvest(*where, known, options.scope)
-        weights = [] if cli.engine == "ray" else weights_of(choice)  # the nodes have theirs
-        _say_plan(plan)
-        _say_idle(plan, options.shard_size)
-        _say_allowance(plan, cli.allow_failures)
-        _say_weights(weights, cli.flags)
-        _say_labels(known, classes)
-        _say_caveat(known, data)
-        if plan.lacking:
-            raise ValueError(
-                f"{cli.store}: {gigabytes(plan.lacking)} more than are free would be written; make room, give another "
-                "`store`, or harvest a shorter table first"
-            )
-        lacks = len(plan.missing) > allowed(plan.of_share)
-        return FAILURES_LISTED if lacks or any(one.absent for one in weights) else DONE
+        return _plan(cli, plan_harvest(*where, known, options.scope), options.shard_size, known, classes)
     media = check_inputs(*where, known, share=options.share, shard_size=options.shard_size)
     options = _on_device(cli, options)
     more: dict[str, Any] = {"options": options, "progress": not cli.quiet, "media": media}
@@ -214,6 +211,37 @@ def run(cli: argparse.Namespace) -> int:
     if untagged:
         say(f"search it: valor search {quote(str(cli.store))} 'a dog barks'")
     return FAILURES_LISTED if failures > most else DONE
+
+
+def _plan(
+    cli: argparse.Namespace, plan: HarvestPlan, shard_size: int, known: KnownStore, classes: tuple[EventClass, ...]
+) -> int:
+    """Say what a run would do, and return the exit code."""
+    weights = [] if cli.engine == "ray" else weights_of(TEACHERS.read(cli))  # the nodes have theirs
+    data = cli.manifest if cli.manifest.is_dir() else cli.manifest.parent
+    most = read_allowance(cli.allow_failures)(plan.of_share)
+    if cli.format == "json":
+        told = plan.to_dict() | {
+            "idle_tasks": _idle(plan, shard_size),
+            "allowed": most,
+            "weights": [asdict(one) | {"remedy": typed_words(one.remedy, cli.flags)} for one in weights],
+            "needs_thresholds": _needs_thresholds(known, classes),
+            "notes": by_drawings(known.teachers.values(), data),
+        }
+        say(json.dumps(told))
+    else:
+        _say_plan(plan)
+        _say_idle(plan, shard_size)
+        _say_allowance(plan, cli.allow_failures)
+        _say_weights(weights, cli.flags)
+        _say_labels(known, classes)
+        _say_caveat(known, data)
+    if plan.lacking:
+        raise ValueError(
+            f"{cli.store}: {gigabytes(plan.lacking)} more than are free would be written; make room, give another "
+            "`store`, or harvest a shorter table first"
+        )
+    return FAILURES_LISTED if len(plan.missing) > most or any(one.absent for one in weights) else DONE
 
 
 def _check_engine(cli: argparse.Namespace) -> None:
@@ -241,8 +269,8 @@ def _is_media_folder(cli: argparse.Namespace) -> bool:
     return False
 
 
-def _read_folder(store: Place, folder: Place, names: Sequence[str]) -> HarvestManifest:
-    """The media of a folder, naming those that are not called as their files."""
+def _read_folder(store: Place, folder: Place, names: Sequence[str], *, aside: bool = False) -> HarvestManifest:
+    """The media of a folder, naming those that are not called as their files, `aside` on stderr."""
     manifest = read_media_folder(folder, names, clips_there(store))
     named = [
         (path, name)
@@ -252,7 +280,8 @@ def _read_folder(store: Place, folder: Place, names: Sequence[str]) -> HarvestMa
     if named:
         path, name = named[0]
         files = "1 file has the name of another" if len(named) == 1 else f"{len(named):,} files have names of others"
-        say(f"note: {files}, or one that no clip may have, and a name of its place: {path} is the clip {name}")
+        note = f"{files}, or one that no clip may have, and a name of its place: {path} is the clip {name}"
+        logger.warning("%s", note) if aside else say(f"note: {note}")
     return manifest
 
 
@@ -291,7 +320,8 @@ def _say_plan(plan: HarvestPlan) -> None:
             f"  note     the store holds evidence of other teachers ({names}) in {folder.name}: nothing reads both "
             "at once"
         )
-    say(f"  missing  {len(plan.missing):,} without a file{_such_as(plan.missing)}")
+    rest = "; --format json lists all" if len(plan.missing) > _SUCH else ""
+    say(f"  missing  {len(plan.missing):,} without a file{_such_as(plan.missing)}{rest}")
     if 0 < len(plan.strangers) <= 2 * len(plan.missing):  # of more, most are of other tables
         files = "file there is" if len(plan.strangers) == 1 else "files there are"
         say(f"  others   {len(plan.strangers):,} {files} of no clip of the manifest{_such_as(plan.strangers)}")
@@ -310,13 +340,18 @@ def _say_plan(plan: HarvestPlan) -> None:
     say(f"shards   {plan.shards:,} to be written")
 
 
+def _idle(plan: HarvestPlan, shard_size: int) -> int:
+    """Tasks that get no shard."""
+    return max(0, plan.share.count - -(-plan.clips // shard_size))
+
+
 def _say_idle(plan: HarvestPlan, shard_size: int) -> None:
     """Say where there are more tasks than shards."""
     tasks, shards = plan.share.count, -(-plan.clips // shard_size)
-    if shards < tasks:
+    if idle := _idle(plan, shard_size):
         most = max(1, plan.clips // tasks)
         say(
-            f"  note     {plan.clips:,} clips are {shards:,} shards of {shard_size:,}, so {tasks - shards:,} of "
+            f"  note     {plan.clips:,} clips are {shards:,} shards of {shard_size:,}, so {idle:,} of "
             f"{tasks:,} tasks have nothing to do; --shard-clips {most} gives each of them some"
         )
 
@@ -338,8 +373,8 @@ def _say_weights(weights: Sequence[WeightsPlace], flags: Mapping[str, str]) -> N
         say(f"weights  {one.role} {one.name}: {where}")
 
 
-def _say_labels(known: KnownStore, classes: tuple[EventClass, ...]) -> None:
-    """Say where the teachers have no label thresholds, which `valor labels` will ask for."""
+def _needs_thresholds(known: KnownStore, classes: tuple[EventClass, ...]) -> bool:
+    """Whether the teachers judge and have no label thresholds, which `valor labels` will ask for."""
     from valor.labelling.labels import thresholds_for
 
     judging = {role: identity for role, identity in known.teachers.items() if "prompts" in identity}
@@ -347,14 +382,24 @@ def _say_labels(known: KnownStore, classes: tuple[EventClass, ...]) -> None:
     try:
         thresholds_for({"teachers": named}, classes)
     except ValueError:
-        if named:
-            how = "valor calibrate STORE --criterion tag-rate --out FILE, then valor labels STORE --thresholds FILE"
-            say(f"labels   need thresholds, there are none for these teachers and classes: {how}")
+        return bool(named)
+    return False
 
 
-def _such_as(clip_ids: Sequence[str], most: int = 5) -> str:
+def _say_labels(known: KnownStore, classes: tuple[EventClass, ...]) -> None:
+    """Say what `valor labels` will ask for."""
+    if _needs_thresholds(known, classes):
+        how = "valor calibrate STORE --criterion tag-rate --out FILE, then valor labels STORE --thresholds FILE"
+        say(f"labels   need thresholds, there are none for these teachers and classes: {how}")
+
+
+_SUCH = 5
+"""Names that stand for all."""
+
+
+def _such_as(clip_ids: Sequence[str]) -> str:
     """The first names, and that there are more."""
-    return f": {', '.join(clip_ids[:most])}{', ...' if len(clip_ids) > most else ''}" if clip_ids else ""
+    return f": {', '.join(clip_ids[:_SUCH])}{', ...' if len(clip_ids) > _SUCH else ''}" if clip_ids else ""
 
 
 def _say(

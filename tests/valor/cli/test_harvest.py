@@ -225,6 +225,24 @@ def test_a_harvest_that_is_refused_leaves_its_end(world, tmp_path, monkeypatch):
         assert told.items() <= line.items() and message in line["message"]
 
 
+def test_a_plan_as_json_has_every_missing_clip_and_the_numbers_of_the_text(world, tmp_path):
+    table = tmp_path / "clips.csv"
+    table.write_text(table.read_text().rstrip() + "".join(f"\nmissing{n:02d}\tDog" for n in range(12)) + "\n")
+    said = typed(*world, "--plan", "--shard", "1/20", "--shard-clips", "17")
+    assert "  missing  13 without a file: e, missing00, missing01, missing02, missing03, ...; --format json" in said.out
+    done = typed(*world, "--plan", "--shard", "1/20", "--shard-clips", "17", "--format", "json")
+    (line,) = done.out.splitlines()
+    told = json.loads(line)
+    assert (done.code, done.err, said.code) == (3, "", 3)
+    assert told["missing"] == ["e", *(f"missing{n:02d}" for n in range(12))]
+    numbers = {"clips": 17, "to_do": 17, "again": 0, "there": 0, "shards": 1, "idle_tasks": 19, "allowed": 0}
+    assert numbers.items() <= told.items() and told["share"] == "1/20" and told["headers"] == 4
+    assert told["bytes"] == 17 * told["clip_bytes"] and told["lacking_bytes"] == 0 and told["free_bytes"] > 0
+    assert [one["role"] for one in told["weights"]] == ["visual", "audio"] and told["needs_thresholds"] is False
+    assert not (tmp_path / "store").exists()
+    assert "--format is for --plan; leave it out" in typed(*world, "--format", "json").complaint()
+
+
 def test_a_plan_and_the_doctor_refuse_captions_that_tasks_would_refuse(world, tmp_path):
     classes = [{"name": one.name, "visual_prompt": one.visual_prompt} for one in LLP_CLASSES]
     classes[3]["visual_prompt"] = ["A photo of it.", "Its photo."]
