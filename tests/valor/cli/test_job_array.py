@@ -53,7 +53,7 @@ jobs, script = pathlib.Path(__file__).parent / "jobs", sys.stdin.read()
 ended = jobs.read_text().split() if jobs.is_file() else []
 with open(jobs.with_name("asked"), "a") as asked:
     asked.write(" ".join(sys.argv[1:]) + "\\n")
-number, (first, _, last) = len(ended), given.get("array", "1-1").partition("-")
+number, (first, _, last) = len(ended), given.get("array", "1-1").partition("%")[0].partition("-")
 waits = given.get("dependency", "").removeprefix("afterok:")
 codes = []
 for task in range(int(first), int(last) + 1) if not waits or ended[int(waits)] == "0" else ():
@@ -111,7 +111,17 @@ def test_nothing_is_queued_after_a_plan_that_fails_and_no_labels_follow_a_task_t
     said = (tmp_path / "logs/harvest-1.out").read_text()
     assert "--retry a b --allow-failures 5% --shard 1/2 --quiet --log-file logs/1.log --log-json logs/progress" in said
     asked = (tmp_path / "asked").read_text().splitlines()
+    assert "--array=1-2" in asked[0].split()
     assert ["--kill-on-invalid-dep=yes" in line.split() for line in asked] == [False, True]
+
+
+def test_no_more_tasks_than_the_throttle_run_at_the_same_time(tmp_path):
+    stub = tmp_path / "valor"
+    stub.write_text('#!/bin/sh\necho "$@"\n')
+    stub.chmod(0o755)
+    assert queued(tmp_path, str(stub), "3", THROTTLE="2").returncode == 0
+    assert "--array=1-3%2" in (tmp_path / "asked").read_text().splitlines()[0].split()
+    assert "--shard 3/3" in (tmp_path / "logs/harvest-3.out").read_text()
 
 
 def test_of_each_task_fewer_clips_may_fail_than_of_all(tmp_path):
