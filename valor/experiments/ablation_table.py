@@ -153,11 +153,27 @@ def write_ablation(out: Path, found: Ablation) -> list[Path]:
 
 
 def draw_ablation(found: Ablation, *, theme: str = "light") -> "Figure":
-    """Draw the differences from the base: the parts of the method above, depth and later ideas below on a finer scale.
+    """Draw the differences from the base.
 
     Of the combinations only those best on validation are drawn.
     """
-    rows = dot_rows(found)
+    return draw_rows(
+        dot_rows(found),
+        f"{found.base.row.name}{', changed as said above' * bool(found.changed)}",
+        "; base changed: ".join(filter(None, (found.world.title, found.changed))),
+        theme=theme,
+    )
+
+
+def draw_rows(rows: Sequence[DotRow], base: str, world: str, *, theme: str = "light") -> "Figure":
+    """Draw differences from a base: the parts of the method above, depth and later ideas below on a finer scale.
+
+    Args:
+        rows: As `dot_rows` makes them.
+        base: What they are compared with.
+        world: What was trained on, for the title.
+        theme: `light` or `dark`.
+    """
     panels = []
     for names in PANELS:
         shown = [row for row in rows if row.group in {GROUPS[name] for name in names}]
@@ -165,11 +181,11 @@ def draw_ablation(found: Ablation, *, theme: str = "light") -> "Figure":
             panels.append(DotPanel(shown))
     return dots_figure(
         panels,
-        measure=f"segment Type@AV, points over {found.base.row.name}{', changed as said above' * bool(found.changed)}",
+        measure=f"segment Type@AV, points over {base}",
         inner="95 % over clips",
         outer="95 % over seeds",
         points="each seed",
-        title=f"What each part is worth: {'; base changed: '.join(filter(None, (found.world.title, found.changed)))}",
+        title=f"What each part is worth: {world}",
         style=Style(width=PAPER_WIDTH, theme=theme),
     )
 

@@ -1,7 +1,7 @@
 """The bench as text, Markdown, CSV, JSON and a figure, all of it called SIMULATED; the only place that rounds it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,11 +127,16 @@ def draw_bench(found: Bench, *, theme: str = "light") -> "Figure":
         for line in found.lines
         if line.delta is not None and (known := line.published_delta) is not None
     ]
+    return draw_dots(dots, found.world.title, theme=theme)
+
+
+def draw_dots(dots: Sequence[AgreementDot], world: str, *, theme: str = "light") -> "Figure":
+    """Draw foretold over published differences, as dots; `world` is the title."""
     return agreement_figure(
         dots,
         known="published segment Type@AV, points over its anchor",
         foretold=f"{MARK}, points over its anchor",
-        title=found.world.title,
+        title=world,
         style=Style(width=PAPER_WIDTH, theme=theme),
     )
 
