@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from valor.data.predictions import Predictions
     from valor.data.tables import Split
     from valor.eval.scores import Scores
+    from valor.scoring.layout import Evaluation
     from valor.scoring.over_seeds import ScoredSeeds
     from valor.scoring.system import ScoredSystem, Section
 
@@ -81,6 +82,12 @@ def add(commands: Commands) -> Parser:
     )
     command.add_argument("--per-class", action="store_true", help="counts, precision, recall and F of every class")
     command.add_argument(
+        "--per-clip",
+        type=Path,
+        metavar="FILE",
+        help="write the figures of each clip there, the worst first; the worst and the best are printed",
+    )
+    command.add_argument(
         "--details", action="store_true", help="exclusive events, overlaps, durations, mAP and calibration error"
     )
     command.add_argument("--format", choices=FORMATS, help="text unless --out ends in .md, .csv, .tex or .json")
@@ -105,6 +112,8 @@ def run(cli: argparse.Namespace) -> int:
     from valor.scoring.system import anchor_scores
     from valor.training.log import unlike_steps
 
+    if cli.per_clip and cli.per_clip.suffix != ".csv":
+        raise ValueError(f"--per-clip {cli.per_clip}: the figures of each clip are written as *.csv")
     scored = [cli.predictions, *([cli.compare] if cli.compare else [])]
     settle_split(cli, scored)
     split, left_out = in_common(read_truth(cli, cli.predictions), cli, scored)
@@ -133,6 +142,7 @@ def run(cli: argparse.Namespace) -> int:
         write_scores_json(cli.json, full_report(evaluation), scored=cli.predictions)
     layouts = {name: partial(layout, evaluation) for name, layout in LAYOUTS.items()}
     write_or_print(layouts, cli, tables=partial(evaluation_tables, evaluation), show=True)
+    _write_clips(cli, seeds, evaluation)
     for said in left_out:
         print_note(f"note: {said}", cli)
     if few := few_clips(system.scores):
@@ -147,9 +157,23 @@ def run(cli: argparse.Namespace) -> int:
     return DONE
 
 
+def _write_clips(cli: argparse.Namespace, seeds: "ScoredSeeds", evaluation: "Evaluation") -> None:
+    """Write the figures of each clip, and print the worst and the best, where that was asked for."""
+    if not cli.per_clip:
+        return
+    from valor.label_harvest.disk import replaced
+    from valor.scoring.layout import section_to_csv, section_to_text
+    from valor.scoring.per_clip import clip_section
+
+    section = clip_section(seeds.systems)
+    with replaced(cli.per_clip) as temporary:
+        temporary.write_text(section_to_csv(section, evaluation.world, seeds.name) + "\n", encoding="utf-8")
+    print_note(f"\n{section_to_text(section)}\n\nwrote {cli.per_clip}", cli)
+
+
 def _refuse_of_seeds(cli: argparse.Namespace, seeds: "ScoredSeeds") -> None:
     """Refuse what is of a single run for a folder of seeds."""
-    single = {"--tuned": cli.tuned, "--per-class": cli.per_class, "--details": cli.details, "--unseen": cli.unseen}
+    single = {"--tuned": cli.tuned, "--details": cli.details, "--unseen": cli.unseen}
     if asked := [option for option, value in single.items() if value not in (None, False)]:
         one = named_path(cli.predictions)[1] / f"seed-{seeds.seeds[0]}"
         raise ValueError(f"{', '.join(asked)}: of a single run, and {seeds.name} has several; name one, such as {one}")
@@ -193,7 +217,7 @@ def _sections(
     if baseline:
         sections.append(seeds_section(seeds, baseline))
     if cli.per_class:
-        sections += class_sections(system, split.class_names, intervals=cli.interval)
+        sections += class_sections(seeds.systems, split.class_names, intervals=cli.interval)
     return sections + (detail_sections(system) if cli.details else [])
 
 

@@ -120,6 +120,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "--against": "ANNOTATIONS",
         "--compare": "PREDICTIONS STORE",
         "--per-class": FLAG,
+        "--per-clip": "FILE",
         "--details": FLAG,
         "--interval": FLAG,
         "--resamples": "N",

@@ -76,7 +76,9 @@ class Judge:
         found = self._read(given) if array is None else self._in_order(array, held)
         found = replace(found, provenance=found.provenance | of_folder(self.data)) if self.data else found
         scores, report = score_predictions(found, self.split, self.rule, allow_subset=self.allow_subset)
-        return Scores.of(scores, report, scored_on=f"{self.split.world}, {self.split.name}")
+        known = frozenset(found.clip_ids)
+        ids = [clip_id for clip_id in self.split.clip_ids if clip_id in known]
+        return Scores.of(scores, report, scored_on=f"{self.split.world}, {self.split.name}", clip_ids=ids)
 
     def _marks(
         self, given: object, array: np.ndarray | None, gates: dict[str, Any]

@@ -51,12 +51,21 @@ class Scores(PlainScores):
     """What a score file holds: the figures, the truth, the rule; empty of scores of two arrays."""
     scored_on: str = field(default="", compare=False)
     """World and split as figures name them; empty of scores of two arrays."""
+    clip_ids: tuple[str, ...] = field(default=(), compare=False)
+    """The clips of `per_clip` in its order; empty of scores of two arrays."""
 
     @classmethod
-    def of(cls, scores: PlainScores, report: Mapping[str, Any] | None = None, *, scored_on: str = "") -> Self:
+    def of(
+        cls,
+        scores: PlainScores,
+        report: Mapping[str, Any] | None = None,
+        *,
+        scored_on: str = "",
+        clip_ids: Iterable[str] = (),
+    ) -> Self:
         """Scores of `valor.eval.scores.score`, or of `RunningScores`, so that they can be drawn and saved."""
         held = {entry.name: getattr(scores, entry.name) for entry in fields(PlainScores)}
-        return cls(**held, report=report or {}, scored_on=scored_on)
+        return cls(**held, report=report or {}, scored_on=scored_on, clip_ids=tuple(clip_ids))
 
     def intervals(self, *, resamples: int = 10_000, confidence: float = 0.95) -> Intervals:
         """The ten figures with intervals by bootstrap over clips; `to_frame()` has a row for each.

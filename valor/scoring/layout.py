@@ -491,6 +491,7 @@ TITLES = {
     "visual": "visual",
     "audio_visual": "audio-visual",
     "f": "F",
+    "f_sd": "sd",
     "f_low": "low",
     "f_high": "high",
     "clip_f": "clip F",

@@ -330,47 +330,66 @@ def decision_section(system: ScoredSystem, split: Split, val: Predictions, val_s
     return Section("decisions", "The same predictions by each decision", _frame(found))
 
 
-def class_sections(system: ScoredSystem, class_names: Sequence[str], *, intervals: bool = False) -> list[Section]:
+def class_sections(
+    systems: ScoredSystem | Sequence[ScoredSystem], class_names: Sequence[str], *, intervals: bool = False
+) -> list[Section]:
     """Counts, precision, recall and F of the classes in every modality, for segments and for events.
 
     People are not shown classes of which nothing is annotated and nothing was predicted; they are told how many.
 
     Args:
-        system: What was scored.
+        systems: What was scored; or one system for each seed, on the same clips, whose columns are averaged and whose F
+            have a sample deviation in `f_sd`. A seed in which a ratio is not defined is left out of its mean.
         class_names: C names.
-        intervals: Whether to add the ends of the bootstrap interval of each F.
+        intervals: Whether to add the ends of the bootstrap interval of each F, of the mean where there are seeds.
     """
-    columns = ["modality", "class", "true", "predicted", "precision", "recall", "f"]
-    columns += [*["f_low", "f_high"] * intervals, "clip_f", "clips"]
-    marked = system.predicted | system.truth
-    marked = marked if system.valid is None else marked & system.valid[..., None, None]
+    runs = [systems] if isinstance(systems, ScoredSystem) else list(systems)
+    first = runs[0]
+    marked = np.logical_or.reduce([first.truth, *(run.predicted for run in runs)])
+    marked = marked if first.valid is None else marked & first.valid[..., None, None]
     there = {class_names[index] for index in np.flatnonzero(marked.any(axis=(0, 1, 2))).tolist()}
     left_out, of_all = len(class_names) - len(there), f"of {len(class_names)} classes"
-    empty = f"; {left_out} {of_all} are neither annotated nor predicted and left out" if left_out else ""
+    more = f", means over {len(runs)} seeds, sd between these" * (len(runs) > 1)
+    more += f"; {left_out} {of_all} are neither annotated nor predicted and left out" * bool(left_out)
     sections = []
     for level in LEVELS:
-        table = breakdown(system.predicted, system.truth, level=level, valid=system.valid)
-        frame = pd.DataFrame(table.rows(class_names))
-        frame = frame[frame["modality"].isin(THREE)].reset_index(drop=True)
-        if intervals:
-            low, high = class_intervals(
-                with_audio_visual(system.predicted), with_audio_visual(system.truth), level=level, valid=system.valid
-            )
-            frame["f_low"], frame["f_high"] = 100 * low.ravel(), 100 * high.ravel()
-        means = [
-            {"modality": modality, "class": "mean of classes", "f": 100 * table.macro_f[row]}
-            for row, modality in enumerate(THREE)
-        ]
-        frame = pd.concat([frame, pd.DataFrame(means)])[columns].reset_index(drop=True)
-        counts = ["true", "predicted", "clips"]
-        frame = frame.astype(dict.fromkeys(counts, "Int64"))
+        frame = _class_frame(runs, class_names, level, intervals=intervals)
         what = (
             f"{level.capitalize()} level by class: F of counts added over clips, and the mean F of clips with the class"
         )
         idle = frame["class"].isin([name for name in class_names if name not in there])
         shown = frame[~idle].reset_index(drop=True) if left_out else None
-        sections.append(Section(f"per_class_{level}", what + empty, frame, shown=shown))
+        sections.append(Section(f"per_class_{level}", what + more, frame, shown=shown))
     return sections
+
+
+def _class_frame(
+    runs: Sequence[ScoredSystem], class_names: Sequence[str], level: str, *, intervals: bool
+) -> pd.DataFrame:
+    """Every class in every modality, below them the means of classes; over several runs means, and `f_sd`."""
+    tables = [breakdown(run.predicted, run.truth, level=level, valid=run.valid) for run in runs]
+    frames = []
+    for table in tables:
+        frame = pd.DataFrame(table.rows(class_names))
+        frame = frame[frame["modality"].isin(THREE)].reset_index(drop=True)
+        means = [
+            {"modality": modality, "class": "mean of classes", "f": 100 * table.macro_f[row]}
+            for row, modality in enumerate(THREE)
+        ]
+        frames.append(pd.concat([frame, pd.DataFrame(means)], ignore_index=True))
+    frame, whole = frames[0], ["true", "predicted", "clips"]
+    if len(runs) > 1:
+        values = pd.concat([one.drop(columns=["modality", "class"]) for one in frames]).groupby(level=0)
+        frame = frame[["modality", "class"]].join(values.mean()).assign(f_sd=values["f"].std())
+        whole = ["true"]
+    if intervals:
+        marks, first = [with_audio_visual(run.predicted) for run in runs], runs[0]
+        ends = class_intervals(marks, with_audio_visual(first.truth), level=level, valid=first.valid)
+        for name, end in zip(("f_low", "f_high"), ends, strict=True):
+            frame[name] = pd.Series(100 * end.ravel())
+    columns = ["modality", "class", "true", "predicted", "precision", "recall", "f", *["f_sd"] * (len(runs) > 1)]
+    columns += [*["f_low", "f_high"] * intervals, "clip_f", "clips"]
+    return frame[columns].astype(dict.fromkeys(whole, "Int64"))
 
 
 def detail_sections(system: ScoredSystem) -> list[Section]:

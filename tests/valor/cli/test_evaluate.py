@@ -240,8 +240,8 @@ def test_seeds_that_differ_are_compared_unpaired_and_one_run_says_nothing_of_see
     assert "over seeds, of 3 and 2 seeds, unpaired since these differ" in out
     done = typed("evaluate", seeds / "good", *toy.on, "--compare", f"one={toy.poor}")
     assert "good - one" in done.out and "runs: 3 and 1, which says nothing of other seeds" in done.out
-    refused = typed("evaluate", seeds / "good", *toy.on, "--details", "--per-class").complaint()
-    assert "--per-class, --details: of a single run" in refused and f"{seeds / 'good' / 'seed-0'}" in refused
+    refused = typed("evaluate", seeds / "good", *toy.on, "--details", "--tuned").complaint()
+    assert "--tuned, --details: of a single run" in refused and f"{seeds / 'good' / 'seed-0'}" in refused
 
 
 def test_scores_of_a_folder_of_seeds_stand_in_a_table(toy, seeds, tmp_path):
@@ -359,3 +359,52 @@ def test_few_clips_and_a_modality_without_events_are_said_beside_what_finding_no
     )
     whole = typed("evaluate", toy.good, *toy.on).out
     assert "are few" not in whole and "counts as 100" not in whole
+
+
+def starts(marks):
+    """How many events begin: marks [..., clips, segments, modalities, classes] to [..., clips]."""
+    before = np.zeros_like(marks)
+    before[..., 1:, :, :] = marks[..., :-1, :, :]
+    return (marks & ~before).sum(axis=(-3, -2, -1))
+
+
+def test_clips_are_listed_worst_first_with_means_over_seeds(toy, seeds, tmp_path):
+    done = typed("evaluate", seeds / "good", *toy.on, "--per-clip", tmp_path / "c.csv")
+    frame, split = pd.read_csv(tmp_path / "c.csv").set_index("clip_id"), toy.split
+    files = [seeds / "good" / f"seed-{n}" / "predictions.npz" for n in range(3)]
+    runs = [valor.score(path, toy.data) for path in files]
+    assert runs[0].clip_ids == split.clip_ids
+    means = 100 * np.mean([run.per_clip[:, 0, :3].mean(axis=1) for run in runs], axis=0)
+    assert frame["segment.type_av"].to_dict() == pytest.approx(dict(zip(split.clip_ids, means, strict=True)))
+    assert list(frame["segment.type_av"]) == pytest.approx(sorted(means)) and min(means) < max(means)
+    assert frame["event.audio"].mean() == pytest.approx(np.mean([run.event.audio for run in runs]))
+    held = np.mean([starts(decisions(read_predictions(path))[0]) for path in files], axis=0)
+    for column, counts in (("true_events", starts(split.truth)), ("predicted_events", held)):
+        assert frame[column].to_dict() == pytest.approx(dict(zip(split.clip_ids, counts.tolist(), strict=True)))
+    assert "The 5 worst and 5 best of 32 clips by segment Type@AV, means over 3 seeds" in done.out
+    assert f"worst  {frame.index[0]} " in done.out and f"best   {frame.index[-1]} " in done.out
+    assert frame.index[8] not in done.out and f"wrote {tmp_path / 'c.csv'}" in done.out
+
+
+def test_clips_of_other_formats_spoil_no_result_and_take_one_ending(toy, tmp_path):
+    done = typed("evaluate", toy.good, *toy.on, "--per-clip", tmp_path / "c.csv", "--format", "json")
+    assert json.loads(done.out)["clips"] == 32 and "worst" in done.err
+    assert pd.read_csv(tmp_path / "c.csv")["predicted_events"].dtype == int
+    assert "are written as *.csv" in typed("evaluate", toy.good, *toy.on, "--per-clip", tmp_path / "c.xlsx").complaint()
+
+
+def test_classes_of_a_folder_of_seeds_are_means_with_deviations(toy, seeds, tmp_path):
+    found = typed("evaluate", seeds / "good", *toy.on, "--per-class", "--interval", "--out", tmp_path / "c.csv")
+    whole = pd.read_csv(tmp_path / "c-per_class_event.csv").set_index(["modality", "class"])
+    for n in range(3):
+        path = seeds / "good" / f"seed-{n}" / "predictions.npz"
+        typed("evaluate", path, *toy.on, "--per-class", "--out", tmp_path / f"{n}.csv")
+    each = [pd.read_csv(tmp_path / f"{n}-per_class_event.csv").set_index(["modality", "class"]) for n in range(3)]
+    for at in (("audio", "Speech"), ("audio_visual", "mean of classes")):
+        values = [one.loc[at, "f"] for one in each]
+        assert whole.loc[at, "f"] == pytest.approx(np.mean(values))
+        assert whole.loc[at, "f_sd"] == pytest.approx(np.std(values, ddof=1)) and np.std(values) > 0
+    speech = whole.loc["audio", "Speech"]
+    assert speech["true"] == each[0].loc[("audio", "Speech"), "true"] and speech["f_low"] < speech["f"]
+    assert speech["predicted"] == pytest.approx(np.mean([one.loc[("audio", "Speech"), "predicted"] for one in each]))
+    assert "means over 3 seeds" in found.out and re.search(r"F +sd +low +high", found.out)
