@@ -20,6 +20,7 @@ Convention
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -195,7 +196,7 @@ def preset(name: str, *, visual_clip_thresholds: Sequence[float] | None = None) 
         0.52
     """
     if name not in PRESETS:
-        raise ValueError(f"a preset is one of {', '.join(PRESETS)}, got {name!r}")
+        raise ValueError(f"a preset is one of {', '.join(PRESETS)}, got {name!r}{_meant(name, (*PRESETS,))}")
     rule = PRESETS[name]
     if is_complete(rule) and visual_clip_thresholds is None:
         return rule
@@ -225,9 +226,15 @@ def named_rule(rule: PostProcessing | str | None) -> PostProcessing | None:
     if not isinstance(rule, str) or rule not in PRESETS:
         raise ValueError(
             f"rule must be a PostProcessing of valor.eval.decide, a preset ({', '.join(PRESETS)}) or a gate with both "
-            f"thresholds 0.5 ({', '.join(GATES)}), got {rule!r:.80}"
+            f"thresholds 0.5 ({', '.join(GATES)}), got {rule!r:.80}{_meant(rule, (*PRESETS, *GATES))}"
         )
     return preset(rule)
+
+
+def _meant(name: object, known: Sequence[str]) -> str:
+    """The known name that was probably meant; nothing where none comes close."""
+    close = get_close_matches(name.lower(), known, n=1, cutoff=0.7) if isinstance(name, str) else []
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def is_complete(rule: PostProcessing) -> bool:

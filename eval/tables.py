@@ -203,6 +203,21 @@ def latex_comments(notes: Iterable[str]) -> str:
     return "".join(f"% {' '.join(note.split())}\n" for note in notes)
 
 
+def latex_told(
+    sheet: Sheet, told: Sequence[str], spans: Mapping[str, int] | None = None, *, notes: Sequence[str] = ()
+) -> str:
+    """A tabular with what is told of it in comments above, and below it, typeset, where a reader of the paper sees it.
+
+    Args:
+        sheet: The table.
+        told: Of which world and how many seeds it is, and what else is to be known.
+        spans: As of `Sheet.to_latex`.
+        notes: What marks in it mean, which stands first below it.
+    """
+    below = [*notes, *(note for note in told if note not in notes)]
+    return latex_comments(told) + sheet.to_latex(spans, notes=below)
+
+
 def latex_escaped(text: str) -> str:
     """Escape what LaTeX reads as commands; a minus before a number is one, not a hyphen."""
     special = {character: rf"\{character}" for character in "&%$#_{}"}

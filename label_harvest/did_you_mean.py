@@ -14,11 +14,14 @@ def did_you_mean(name: object, known: Collection[str], *, cutoff: float = 0.8) -
 
     >>> did_you_mean("valorpp", ("valor", "valor+", "valor++"))
     ' (did you mean valor++?)'
+    >>> did_you_mean("tset", ("train", "val", "test"))
+    ' (did you mean test?)'
     """
     if not isinstance(name, str):  # whatever was given in the place of a name
         return ""
     plain = {_spoken(one): one for one in reversed([*known])}
     close = difflib.get_close_matches(_spoken(name), plain, n=1, cutoff=cutoff)
+    close = close or [one for one in plain if sorted(one) == sorted(_spoken(name))]  # short words, letters swapped
     return f" (did you mean {plain[close[0]]}?)" if close else ""
 
 

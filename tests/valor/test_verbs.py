@@ -159,6 +159,9 @@ def test_probabilities_of_ones_own_are_scored_as_an_array(tmp_path):
             ValueError, match="rule must be .* a preset .han, valor, .* or a gate .*clip, modality, none"
         ):
             valor.score(probs, toy.data, split="test", rule=name)
+    for typo, meant in (({"rule": "jomolt"}, "jomold"), ({"rule": "cilp"}, "clip"), ({"split": "tset"}, "test")):
+        with pytest.raises(ValueError, match=rf"got '\w+' \(did you mean {meant}\?\)"):
+            valor.score(probs, toy.data, **typo)
     with pytest.raises(ValueError, match="clip_probs: beside an array of probabilities"):
         valor.score(probs > 0.5, toy.data, split="test", clip_probs=clip_probs)
 

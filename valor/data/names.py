@@ -116,3 +116,10 @@ def _scan(text: str, holding: Iterable[str]) -> list[str]:
 def _begins(text: str, name: str) -> bool:
     """Whether a name, and not only its letters, is the first of a list."""
     return text.startswith(name) and text[len(name) :].lstrip()[:1] in ("", ",")
+
+
+OF_ARRAYS = (
+    "of an array Python makes one: valor.Predictions(clip_ids=ids, class_names=names, segment_probs=array, "
+    'clip_probs=gate).save("mine.npz")'
+)
+"""What gives arrays the names of their clips and classes, as a prediction file has them."""

@@ -70,7 +70,7 @@ from valor.label_harvest.strict_json import (
 )
 
 from .datasets.detection_file import RESULTS, detections_in, write_detections
-from .names import name_reader
+from .names import OF_ARRAYS, name_reader
 from .parse_folder import CONSTANT, parse_files, read_parse_predictions
 from .predictions import Predictions, decisions, read_predictions, write_predictions
 from .provenance import Provenance, told_by
@@ -88,11 +88,6 @@ from .rows import (
 )
 from .segment_grid import ListedEvent, SegmentGrid, predictions_of
 from .tables import MOST_SEGMENTS
-
-_OF_ARRAYS = (
-    "of an array Python makes one: valor.Predictions(clip_ids=ids, class_names=names, segment_probs=array, "
-    'clip_probs=gate).save("mine.npz")'
-)
 
 
 def read_any_predictions(
@@ -146,7 +141,7 @@ def read_any_predictions(
     raise ValueError(
         f"{path}: expected a prediction file (.npz or .json), a folder with audio.tsv and visual.tsv, or a pair "
         f"NAME.audio.tsv and NAME.visual.tsv, got a file {path.suffix or 'without an ending'}"
-        f"; {f'parse it first, `valor parse {path}`' if is_media else _OF_ARRAYS}"
+        f"; {f'parse it first, `valor parse {path}`' if is_media else OF_ARRAYS}"
     )
 
 

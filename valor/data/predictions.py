@@ -39,6 +39,7 @@ from valor.label_harvest.disk import replaced
 from valor.label_harvest.store.manifest import composed
 
 from .anchors import ZeroShot, anchor_scores, event_anchors
+from .names import OF_ARRAYS
 from .provenance import Provenance
 from .score_file import gate_flags
 from .tables import Split
@@ -214,8 +215,7 @@ def read_predictions(path: Path | str) -> Predictions:
         simulated = held.pop(_SIMULATED, np.array(False))
         if simulated.dtype != np.bool_ or simulated.size != 1:
             raise ValueError(f"{_SIMULATED} must be one bool, got {simulated.dtype} {simulated.shape}")
-        changed = held.pop(_CHANGED, None)
-        changed = () if changed is None else _names(_CHANGED, changed)
+        changed = () if (told := held.pop(_CHANGED, None)) is None else _names(_CHANGED, told)
         found = Provenance(simulated=bool(simulated.any()), own_files_changed=changed)
         names = ", ".join(npz_names(path)) or "nothing"
         if strangers := sorted(set(npz_names(path)) - set(known)):
@@ -232,7 +232,8 @@ def read_predictions(path: Path | str) -> Predictions:
             held[_DETECTIONS] = _detections_of(rows)
         return Predictions(clip_ids=axes["clip_ids"], class_names=axes["classes"], provenance=found, **held)
     except ValueError as error:
-        raise ValueError(f"{path}: {error} (the file holds {names})") from error
+        to_do = f"; a prediction file has clip_ids, classes and segment_probs or predicted; {OF_ARRAYS}"
+        raise ValueError(f"{path}: {error} (the file holds {names}){to_do * ('missing' in str(error))}") from error
 
 
 def write_predictions(path: Path | str, predictions: Predictions) -> None:

@@ -10,7 +10,7 @@ from valor.eval.figures.forest import DotPanel, DotRow, dots_figure
 from valor.eval.figures.style import PAPER_WIDTH, Style, to_pdf, to_png
 from valor.eval.intervals import Interval
 from valor.eval.scores import FIGURES, LEVELS
-from valor.eval.tables import FIGURE_TITLES, LEVEL_TITLES, RULE, Cell, Sheet, csv_text, latex_comments
+from valor.eval.tables import FIGURE_TITLES, LEVEL_TITLES, RULE, Cell, Sheet, csv_text, latex_told
 from valor.label_harvest.disk import write_forms
 from valor.scoring.over_seeds import too_few
 from valor.training.recipes import recipe_to_json
@@ -81,7 +81,8 @@ def to_latex(found: Ablation) -> str:
     unsaid = tuple(f"{name}: " for name in left_out)
     told = [*heads(found), "figures of the test split", *(note for note in notes(found) if not note.startswith(unsaid))]
     starred = any("*" in cell for row in sheet.rows for cell in row[1:] if isinstance(cell, str))
-    return latex_comments(told) + sheet.to_latex(spans, notes=[star_note(found)] * starred)
+    told = [note for note in told if starred or note != star_note(found)]
+    return latex_told(sheet, told, spans, notes=[star_note(found)] * starred)
 
 
 def star_note(found: Ablation) -> str:

@@ -25,6 +25,7 @@ from valor.eval.tables import (
     csv_text,
     latex_comments,
     latex_escaped,
+    latex_told,
     score_table,
 )
 from valor.training.facts import UNSEEN
@@ -407,8 +408,8 @@ def evaluation_to_markdown(evaluation: Evaluation) -> str:
 
 
 def evaluation_to_latex(evaluation: Evaluation) -> str:
-    """For a paper; one tabular for each table, titles and footer as comments."""
-    look: dict[str, Any] = {"clear": evaluation.clear, "notes": evaluation.bold_means}
+    """For a paper; one tabular for each table, titles and footer as comments above and typeset below."""
+    look: dict[str, Any] = {"clear": evaluation.clear, "notes": [*evaluation.bold_means, evaluation.footer]}
     shown = tables.to_latex(evaluation.table, anchors=evaluation.anchor_names, **look)
     parts = [latex_comments([evaluation.footer]) + shown]
     return "\n\n".join([*parts, *map(section_to_latex, evaluation.sections)])
@@ -426,10 +427,10 @@ def section_to_markdown(section: Section) -> str:
 
 
 def section_to_latex(section: Section) -> str:
-    """The same as a tabular, what it shows as a comment above."""
+    """The same as a tabular, what it shows as a comment above and typeset below."""
     sheet = _sheet(section)
     titles = [title.capitalize() if re.match(r"[a-z]{2,}$", title) else title for title in sheet.columns]
-    return latex_comments([section.title, *section.notes]) + replace(sheet, columns=titles, gaps={}).to_latex()
+    return latex_told(replace(sheet, columns=titles, gaps={}), [section.title, *section.notes])
 
 
 def section_to_csv(section: Section, world: str, name: str = "") -> str:

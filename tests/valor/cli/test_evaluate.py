@@ -197,6 +197,9 @@ def test_latex_of_a_comparison_has_both_systems_and_headings_for_a_paper(toy, se
     assert re.search(r"^good \(3 seeds\) & \\textbf", out, re.MULTILINE) and "poor (3 seeds) & " in out
     assert r"Level & Figure & $\Delta$ & [95 \% over clips] & p over clips & (95 \% over seeds) & p over" in out
     report = evaluated(toy, "--compare", seeds / "poor", file=seeds / "good")
+    typeset = [line for line in re.sub(r"^%.*\n", "", out, flags=re.MULTILINE).splitlines() if "footnotesize" in line]
+    said = " ".join(re.findall(r"footnotesize (.*)} ", "\n".join(typeset)))
+    assert "truth of own tables" in said and "over seeds, paired over 3 seeds" in said, said
     assert report["compared_with"]["name"] == "poor" and "type_av" in report["compared_with"]["segment"]
     assert report["differences"][0]["baseline"] == "poor"
 

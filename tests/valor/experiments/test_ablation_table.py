@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 from itertools import combinations
 
@@ -128,7 +129,14 @@ def test_latex_holds_the_difference_from_the_base_with_both_intervals(found):
     ]
     assert r"$-$4" in weak and " -" not in weak and "Type@AV" in table and r"$\Delta$" in table
     assert {line.count("&") for line in table.splitlines() if line.endswith(r"\\") and "multi" not in line} == {10}
-    assert "val" not in table.replace("intervals", "") and "tuning" not in table and "% tuning" not in notes
+    rows, _, below = table.partition(r"\bottomrule")
+    typeset = " ".join(re.findall(r"footnotesize (.*)} ", below))
+    assert found.world.title in typeset and f"means over {found.options.seeds} seeds" in typeset, typeset
+    changed = to_latex(replace(found, options=replace(found.options, changes=("fit.epochs=10",)))).partition(
+        "bottomrule"
+    )
+    assert "base changed: fit.epochs=10" in changed[2]
+    assert "val" not in rows and "tuning" not in table and "% tuning" not in notes
     assert r"\bottomrule" + "\n" + r"\multicolumn{11}{l}{\footnotesize * both intervals leave zero out} \\" in table
     assert all(line.startswith("% ") for line in notes.splitlines())
     for said in (found.world.title, "paired bootstrap over 40 clips", r"\usepackage{booktabs}", "left out 'CLIP'"):

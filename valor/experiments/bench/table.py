@@ -11,7 +11,7 @@ from valor.eval.figures.agreement import AgreementDot, agreement_figure
 from valor.eval.figures.style import PAPER_WIDTH, Style, to_pdf, to_png
 from valor.eval.intervals import Interval
 from valor.eval.scores import FIGURES
-from valor.eval.tables import FIGURE_TITLES, RULE, Cell, Sheet, csv_text, latex_comments
+from valor.eval.tables import FIGURE_TITLES, RULE, Cell, Sheet, csv_text, latex_told
 from valor.label_harvest.disk import write_forms
 
 from ..jobs import alike_note
@@ -49,7 +49,7 @@ def to_markdown(found: Bench) -> str:
 def to_latex(found: Bench) -> str:
     """Write a bench as a LaTeX tabular, its world and notes as comments above it."""
     sheet = Sheet(columns=_COLUMNS, rows=list(map(_cells, found.lines)), gaps=_group_gaps(found))
-    return latex_comments([_head(found), *notes(found)]) + sheet.to_latex()
+    return latex_told(sheet, [_head(found), *notes(found)])
 
 
 def _group_gaps(found: Bench) -> dict[int, list[str]]:

@@ -10,7 +10,7 @@ from valor.eval.figures.forest import DotPanel, DotRow, dots_figure
 from valor.eval.figures.style import PAPER_WIDTH, Style, to_pdf, to_png
 from valor.eval.intervals import Interval
 from valor.eval.scores import FIGURES, LEVELS
-from valor.eval.tables import FIGURE_TITLES, RULE, Sheet, csv_text, latex_comments
+from valor.eval.tables import FIGURE_TITLES, RULE, Sheet, csv_text, latex_told
 from valor.label_harvest.disk import write_forms
 from valor.parsers.pretraining.registry import OBJECTIVES, objective_class
 from valor.scoring.over_seeds import Difference
@@ -56,7 +56,7 @@ def to_latex(found: PretrainBench) -> str:
     has_star = any("*" in cell for row in rows for cell in row)
     starred = [note for note in notes(found) if note.startswith("* ") and has_star]
     told = [note for note in notes(found) if note not in starred]
-    return latex_comments([found.title, *told]) + sheet.to_latex(notes=starred)
+    return latex_told(sheet, [found.title, *told], notes=starred)
 
 
 def to_csv(found: PretrainBench) -> str:
