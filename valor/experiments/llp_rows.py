@@ -28,9 +28,10 @@ class LlpRow:
     """Where the recipe is from, and what is open in it."""
     beside: tuple[str, ...] = ()
     """Published methods it stands beside where it claims no row, what it changes first."""
-    minutes: float | None = None
-    """Of one training at LLP's size on two CPU cores, from measured steps; None where none were on an idle machine
-    (`python -m benchmarks.methods` times them)."""
+    minutes: float
+    """Of one training at LLP's size on two idle CPU cores: the seconds of a step (docs/methods.md), or where none were
+    measured by themselves those of VALOR's by the ratio to it, times the steps. The features of labels, of the noise of
+    tags or of a generator are made before that."""
     gigabytes: float
     """Of features in memory."""
 
@@ -42,24 +43,24 @@ LLP_ROWS: dict[str, LlpRow] = {
     "valor": LlpRow(published="VALOR", source="its code", minutes=19, gigabytes=1.1),
     "valor+": LlpRow(published="VALOR+", source="its code", minutes=25, gigabytes=1.1),
     "valor++": LlpRow(published="VALOR++", source="its code", minutes=28, gigabytes=0.8),
-    "han": LlpRow(published="HAN", source="its code", gigabytes=1.1),
-    "jomold": LlpRow(published="JoMoLD", source="its code", gigabytes=1.1),
-    "cmpae": LlpRow(published="CMPAE", source="its code", gigabytes=7.1),
-    "coleaf": LlpRow(published="CoLeaF", source="its code", gigabytes=7.1),
-    "nrep": LlpRow(published="NREP", source="its code", gigabytes=2.5),
-    "uwav": LlpRow(published="UWAV", source="its code", gigabytes=1.1),
-    "uwav++": LlpRow(published="UWAV, CLIP and CLAP", source="its code; script open", gigabytes=0.6),
-    "leap": LlpRow(published="LEAP, MM-Pyramid encoder", source="its code", gigabytes=1.1),
-    "mm-cse": LlpRow(published=None, source="its code; training open", beside=("VALOR++",), gigabytes=0.8),
-    "mug": LlpRow(published=None, source="a summary; network open", beside=("VALOR", "MUG"), gigabytes=2.2),
-    "rounds": LlpRow(published=None, source=OURS, beside=("VALOR", "PPL", "UWAV"), gigabytes=1.1),
+    "han": LlpRow(published="HAN", source="its code", minutes=15, gigabytes=1.1),
+    "jomold": LlpRow(published="JoMoLD", source="its code", minutes=24, gigabytes=1.1),
+    "cmpae": LlpRow(published="CMPAE", source="its code", minutes=29, gigabytes=7.1),
+    "coleaf": LlpRow(published="CoLeaF", source="its code", minutes=21, gigabytes=7.1),
+    "nrep": LlpRow(published="NREP", source="its code", minutes=58, gigabytes=2.5),
+    "uwav": LlpRow(published="UWAV", source="its code", minutes=246, gigabytes=1.1),
+    "uwav++": LlpRow(published="UWAV, CLIP and CLAP", source="its code; script open", minutes=240, gigabytes=0.6),
+    "leap": LlpRow(published="LEAP, MM-Pyramid encoder", source="its code", minutes=188, gigabytes=1.1),
+    "mm-cse": LlpRow(published=None, source="its code; training open", beside=("VALOR++",), minutes=527, gigabytes=0.8),
+    "mug": LlpRow(published=None, source="a summary; network open", beside=("VALOR", "MUG"), minutes=38, gigabytes=2.2),
+    "rounds": LlpRow(published=None, source=OURS, beside=("VALOR", "PPL", "UWAV"), minutes=38, gigabytes=1.1),
     "rounds++": LlpRow(
         published=None, source=OURS, beside=("VALOR++", "NREP", "UWAV, CLIP and CLAP"), minutes=56, gigabytes=0.8
     ),
     "rounds-mm-cse": LlpRow(
-        published=None, source=OURS, beside=("VALOR++", "NREP", "UWAV, CLIP and CLAP"), gigabytes=0.8
+        published=None, source=OURS, beside=("VALOR++", "NREP", "UWAV, CLIP and CLAP"), minutes=1055, gigabytes=0.8
     ),
-    "ppl": LlpRow(published=None, source="three clauses; all else open", beside=("HAN", "PPL"), gigabytes=1.1),
+    "ppl": LlpRow(published=None, source="three clauses; all else open", beside=("HAN", "PPL"), minutes=18, gigabytes=1.1),
 }
 """The rows by name."""
 
@@ -75,8 +76,9 @@ def list_rows() -> str:
     facts = list(FACT_TITLES.values())
     columns = ["row", "published", "Type@AV", "event", "features", "recipe from", *facts, "minutes", "GB"]
     unseen = [row.published for row in LLP_ROWS.values() if row.published and not any(known[row.published].sourced)]
-    note = f"\n\nno source of the figures of {', '.join(unseen)} was seen: none are shown" * bool(unseen)
-    return Sheet(columns=columns, rows=rows, left=(0, 1, 4, 5, 6, 7)).to_text() + note
+    cost = "\n\nminutes: one training on two idle CPU cores, reckoned from measured steps; on a GPU none was measured"
+    note = f"\nno source of the figures of {', '.join(unseen)} was seen: none are shown" * bool(unseen)
+    return Sheet(columns=columns, rows=rows, left=(0, 1, 4, 5, 6, 7)).to_text() + cost + note
 
 
 def _line(name: str, row: LlpRow, known: dict[str, PublishedRow]) -> list[str]:
@@ -99,7 +101,7 @@ def _line(name: str, row: LlpRow, known: dict[str, PublishedRow]) -> list[str]:
         features,
         row.source,
         *(_words(held) for held in (extra, tuned)),
-        MISSING if row.minutes is None else f"{row.minutes:.0f}",
+        f"{row.minutes:.0f}",
         f"{row.gigabytes:.1f}",
     ]
 

@@ -14,6 +14,7 @@ import hashlib
 import io
 import logging
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
+from urllib.request import getproxies
 
 import httpx
 from huggingface_hub import HfApi, constants
@@ -124,6 +126,10 @@ T = TypeVar("T")
 
 class DownloadError(OSError):
     """A file could not be fetched whole; what to do about it is in the message."""
+
+
+class UnknownHostError(DownloadError):
+    """Nobody knows the name of the machine that is asked: there is no network, or the name is mistyped."""
 
 
 class _TooLongError(Exception):
@@ -423,8 +429,11 @@ def _patiently(url: str, attempt: Callable[[], T], options: FetchOptions, part: 
     failures = furthest = 0
     while True:
         try:
+            _refuse_unknown_host(httpx.URL(url))
             with _as_asked(options):
                 return attempt()
+        except UnknownHostError:
+            raise
         except (OSError, httpx.HTTPError, httpx.InvalidURL) as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             if isinstance(error, OSError) and error.errno in _LOCAL:
@@ -449,6 +458,20 @@ def _patiently(url: str, attempt: Callable[[], T], options: FetchOptions, part: 
             wait = min(options.backoff * 2 ** (failures - 1), _LONGEST_WAIT)
             _LOG.info("%s: %s; trying again in %.0f s", url, reason, wait)
             time.sleep(wait)
+
+
+def _refuse_unknown_host(url: httpx.URL) -> None:
+    """A name that does not exist will not exist later, and the hub's client would ask six times whatever the trouble."""
+    if url.scheme in getproxies():  # which knows names that this machine may not
+        return
+    try:
+        socket.getaddrinfo(url.host, None)
+    except socket.gaierror as error:
+        if error.errno == socket.EAI_NONAME:
+            raise UnknownHostError(
+                f"{url}: the name {url.host} is not resolved; this machine has no network, or the address is mistyped. "
+                "Where there is a network run the same command, then copy the folder here (docs/offline.md)"
+            ) from error
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from valor.data.features.download import (
     FetchOptions,
     RemoteFile,
     Source,
+    UnknownHostError,
     asked_offline,
     download_annotations,
     download_from_hub,
@@ -425,6 +426,20 @@ def test_no_server_is_said_with_what_to_do(tmp_path):
     with pytest.raises(DownloadError, match="gave up after 2 failures in a row .*refused"):
         fetch(gone, tmp_path, FetchOptions(attempts=2, backoff=0, progress=False))
     assert os.listdir(tmp_path) == []
+
+
+def test_a_name_that_nobody_knows_is_asked_for_once(tmp_path, monkeypatch):
+    asked = []
+
+    def unknown(host, port):
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    gone = RemoteFile(url="http://nowhere.invalid/table.csv", path="table.csv", size=3)
+    with pytest.raises(UnknownHostError, match=r"the name nowhere\.invalid is not resolved; this machine has no network"):
+        fetch(gone, tmp_path, FetchOptions(attempts=5, backoff=100, progress=False))
+    assert asked == ["nowhere.invalid"]
 
 
 ONCE = FetchOptions(attempts=1, timeout=5, backoff=0, progress=False)
