@@ -142,8 +142,8 @@ def _headline(result: DemoResult, options: DemoOptions) -> Section:
         notes=(
             "This is a synthetic miniature. It shows how the method behaves when audible and visible events do not "
             "coincide; its figures say nothing about scores on LLP.",
-            "In square brackets: where the gain would lie with other clips of this world, in round ones with other seeds "
-            "of the trainings; both compare clip with clip and seed with seed.",
+            "In square brackets: where the gain would lie with other clips of this world, in round ones with other "
+            "seeds of the trainings; both compare clip with clip and seed with seed.",
         ),
     )
 

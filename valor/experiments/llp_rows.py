@@ -60,7 +60,9 @@ LLP_ROWS: dict[str, LlpRow] = {
     "rounds-mm-cse": LlpRow(
         published=None, source=OURS, beside=("VALOR++", "NREP", "UWAV, CLIP and CLAP"), minutes=1055, gigabytes=0.8
     ),
-    "ppl": LlpRow(published=None, source="three clauses; all else open", beside=("HAN", "PPL"), minutes=18, gigabytes=1.1),
+    "ppl": LlpRow(
+        published=None, source="three clauses; all else open", beside=("HAN", "PPL"), minutes=18, gigabytes=1.1
+    ),
 }
 """The rows by name."""
 

@@ -461,7 +461,7 @@ def _patiently(url: str, attempt: Callable[[], T], options: FetchOptions, part: 
 
 
 def _refuse_unknown_host(url: httpx.URL) -> None:
-    """A name that does not exist will not exist later, and the hub's client would ask six times whatever the trouble."""
+    """A name that does not exist will not exist later, and the hub's client asks six times whatever the trouble."""
     if url.scheme in getproxies():  # which knows names that this machine may not
         return
     try:

@@ -437,7 +437,9 @@ def test_a_name_that_nobody_knows_is_asked_for_once(tmp_path, monkeypatch):
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     gone = RemoteFile(url="http://nowhere.invalid/table.csv", path="table.csv", size=3)
-    with pytest.raises(UnknownHostError, match=r"the name nowhere\.invalid is not resolved; this machine has no network"):
+    with pytest.raises(
+        UnknownHostError, match=r"the name nowhere\.invalid is not resolved; this machine has no network"
+    ):
         fetch(gone, tmp_path, FetchOptions(attempts=5, backoff=100, progress=False))
     assert asked == ["nowhere.invalid"]
 
