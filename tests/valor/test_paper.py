@@ -28,7 +28,7 @@ def test_every_line_of_the_page_runs_on_what_the_dry_run_leaves(tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     (tmp_path / "entropy.py").write_text(OWN, encoding="utf-8")
     fetched, doctor, dry, *others = COMMANDS
-    assert len(COMMANDS) == 14 and fetched == "valor download annotations --out data"  # which has no network here
+    assert len(COMMANDS) == 15 and fetched == "valor download annotations --out data"  # which has no network here
     assert typed(*shlex.split(doctor)[1:]).code in (0, 3)
     assert typed(*shlex.split(dry)[1:], *FEW["reproduce"]).code == 0
     shutil.copytree(tmp_path / SIMULATED, tmp_path / "data")
@@ -41,7 +41,7 @@ def test_every_line_of_the_page_runs_on_what_the_dry_run_leaves(tmp_path, monkey
         assert not refused or "no published row may stand beside them" in done.err
     assert all((tmp_path / name).stat().st_size for name in ("compared.csv", "table.tex", "classes.pdf"))
     held = read_predictions(next((tmp_path / "runs/mine").glob("seed-*/predictions.npz")))
-    np.savez(tmp_path / "mine.npz", segments=held.segment_probs, clips=held.clip_probs)
+    np.savez(tmp_path / "mine.npz", segment_probs=held.segment_probs, clip_probs=held.clip_probs)
     found: dict[str, object] = {}
     exec(compile(PYTHON, "paper.md", "exec"), found)  # noqa: S102, the page's own
     assert found["scores"].clips == len(held.clip_ids)

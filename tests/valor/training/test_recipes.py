@@ -127,7 +127,8 @@ def test_names_of_tables_are_names_of_folders(name):
 
 
 def test_unknown_recipe_lists_the_known_ones():
-    with pytest.raises(ValueError, match=r"unknown recipe 'volar'; known are .*valor, valor\+, .* or a run folder"):
+    told = r"unknown recipe 'volar' \(did you mean valor\?\); known are .*valor, valor\+, .* or a run folder"
+    with pytest.raises(ValueError, match=told):
         find_recipe("volar")
 
 

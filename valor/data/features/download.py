@@ -462,7 +462,7 @@ def _patiently(url: str, attempt: Callable[[], T], options: FetchOptions, part: 
 
 def _refuse_unknown_host(url: httpx.URL) -> None:
     """A name that does not exist will not exist later, and the hub's client asks six times whatever the trouble."""
-    if url.scheme in getproxies():  # which knows names that this machine may not
+    if not url.host or url.scheme in getproxies():  # which knows names that this machine may not
         return
     try:
         socket.getaddrinfo(url.host, None)

@@ -436,7 +436,7 @@ def test_a_name_that_nobody_knows_is_asked_for_once(tmp_path, monkeypatch):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    gone = RemoteFile(url="http://nowhere.invalid/table.csv", path="table.csv", size=3)
+    gone = RemoteFile(url="http://nowhere.invalid/table.csv", path="table.csv", size=3, digest=sha256(b"abc"))
     with pytest.raises(
         UnknownHostError, match=r"the name nowhere\.invalid is not resolved; this machine has no network"
     ):
