@@ -77,7 +77,7 @@ def test_a_data_set_of_ones_own_reads_its_own_files(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("text", "message"), [
     ("{", r"dataset\.json: expected .*failed at: Expecting property name"),
     ("[]", r"dataset\.json: expected .*expected an object, got"),
-    ('{"dataset": "eva"}', r"dataset\.json: the data set must be .*got 'eva' \(did you mean ave\?\); one of your own is"),
+    ('{"dataset": "eva"}', r"dataset\.json: the data set must be .*got 'eva' \(did you mean ave\?\); one of your own"),
     ('{"name": "x"}', r"dataset\.json: expected .*failed at: classes, events, tags missing"),
     ('{"name": "x", "tabels": 1}', r"the keys tabels"),
 ])  # fmt: skip
