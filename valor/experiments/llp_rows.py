@@ -29,9 +29,9 @@ class LlpRow:
     beside: tuple[str, ...] = ()
     """Published methods it stands beside where it claims no row, what it changes first."""
     minutes: float
-    """Of one training at LLP's size on two idle CPU cores: the seconds of a step (docs/methods.md), or where none were
-    measured by themselves those of VALOR's by the ratio to it, times the steps. The features of labels, of the noise of
-    tags or of a generator are made before that."""
+    """Of one training at LLP's size on two idle CPU cores, reckoned: steps times the seconds of one (docs/methods.md);
+    those of HAN, MUG, PPL and rounds by the ratio of one step to VALOR's, uwav++ as uwav. Features and labels, those
+    of UWAV's generator too, are there before."""
     gigabytes: float
     """Of features in memory."""
 
