@@ -40,15 +40,15 @@ def make_data(folder: Path, name: str, clips: int) -> Path:
 
 def train_shortly(name: str, data: Path, out: Path, steps: int) -> None:
     """Train one epoch that ends after some steps, in a process that does nothing else."""
-    import valor.training.train
+    import valor.training.batches
+    from valor.training.batches import epoch_order
     from valor.training.recipes import RECIPES, override
     from valor.training.seeds import TrainOptions, train_seeds
-    from valor.training.train import epoch_order
 
     def few(num_clips: int, generator: "torch.Generator") -> "torch.Tensor":
         return epoch_order(num_clips, generator)[: 64 * steps]
 
-    vars(valor.training.train)["epoch_order"] = few
+    vars(valor.training.batches)["epoch_order"] = few
     recipe = override(RECIPES[name], ["fit.epochs=1", "fit.warmup_epochs=0"])
     list(train_seeds(recipe, data, out, TrainOptions(labels=data, progress=False)))
 

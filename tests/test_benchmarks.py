@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-import valor.training.train
+import valor.training.batches
 from benchmarks import (
     cotrain,
     decoders,
@@ -155,7 +155,9 @@ def test_media_kinds(monkeypatch, capsys, tmp_path):
 
 
 def test_memory(monkeypatch, tmp_path):
-    monkeypatch.setattr(valor.training.train, "epoch_order", valor.training.train.epoch_order)  # put back afterwards
+    monkeypatch.setattr(
+        valor.training.batches, "epoch_order", valor.training.batches.epoch_order
+    )  # put back afterwards
     data = memory.make_data(tmp_path, "valor++", 20)
     memory.train_shortly("valor++", data, tmp_path / "run", 1)
     assert (tmp_path / "run/scores.json").is_file()

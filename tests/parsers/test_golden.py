@@ -21,9 +21,10 @@ from valor.parsers.hybrid import HybridParser
 from valor.parsers.losses import LossTerms, loss_terms, total_loss
 from valor.parsers.options import PARSERS
 from valor.parsers.published import from_published, published_name, to_published
+from valor.training.batches import epoch_order
 from valor.training.options import FitOptions, learning_rate
 from valor.training.step import build_optimiser, set_learning_rate, train_step
-from valor.training.train import batch_order_generator, epoch_order
+from valor.training.train import batch_order_generator
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -113,7 +113,7 @@ def seconds_an_epoch(job: Job, *, budget: float = 0.5) -> float:
         batch = run.methods.batch(run.train.batch(next(batches)))
         train_step(run.parser, batch, run.optimiser, run.options, run.methods)
         clips, steps = clips + len(batch.clip_ids), steps + 1
-    return len(run.train) * (time.thread_time() - start) / clips
+    return run.options.clips_of_epoch(len(run.train)) * (time.thread_time() - start) / clips
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

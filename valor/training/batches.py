@@ -10,6 +10,7 @@ squared. `FitOptions.batch_segments` bounds the first.
 """
 
 from collections.abc import Iterator
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -53,6 +54,35 @@ def batches_of(
     seed = torch.empty((), dtype=torch.int64).random_(generator=generator)
     turns = torch.randperm(len(batches), generator=torch.Generator().manual_seed(int(seed)))
     return tuple(batches[turn] for turn in turns.tolist())
+
+
+def epoch_order(num_clips: int, generator: torch.Generator) -> Tensor:
+    """Draw the order of the clips in the next pass, int64 [N].
+
+    Three numbers are taken off the generator: torch's loader draws one it has no use for here, the seed of the shuffle,
+    and another for the validation pass. With them the order is the published one (golden batch order).
+    """
+    seed = torch.empty(3, dtype=torch.int64).random_(generator=generator)[1]
+    return torch.randperm(num_clips, generator=torch.Generator().manual_seed(int(seed)))
+
+
+def epoch_batches(
+    clips: int, segments: Tensor | None, options: FitOptions, generator: torch.Generator
+) -> tuple[Tensor, ...]:
+    """Draw the steps of the next epoch: those of one pass, or of as many as give it its least steps.
+
+    Args:
+        clips: N, of the training set.
+        segments: As `batches_of` takes them.
+        options: As there.
+        generator: Of the batch order.
+
+    Returns:
+        int64 [B] each.
+    """
+    passes = options.clips_of_epoch(clips) // clips
+    orders = (epoch_order(clips, generator) for _ in range(passes))
+    return tuple(chain.from_iterable(batches_of(order, segments, options, generator) for order in orders))
 
 
 def alike(rows: Tensor, segments: Tensor, clips: int, most: int | None) -> Iterator[Tensor]:

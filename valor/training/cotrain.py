@@ -30,7 +30,7 @@ from valor.parsers.build import options_of
 from valor.parsers.hybrid import HybridParser
 from valor.parsers.options import ParserOptions
 
-from .batches import batches_of
+from .batches import epoch_batches
 from .checkpoint import CheckpointCard, Progress, Turns, git_revision, read_resume_point, write_resume_point
 from .methods.methods import NO_METHODS
 from .options import FitOptions, TrainingError, learning_rate
@@ -44,7 +44,6 @@ from .train import (
     check_files,
     check_lengths,
     check_sets,
-    epoch_order,
     files_beside,
     identity_of,
     judge_epoch,
@@ -148,8 +147,7 @@ class _Turn:
         """Draw the steps of the next epoch."""
         run = self.run
         self.began = run.order.get_state()
-        order = epoch_order(len(run.train), run.order)
-        self.batches = batches_of(order, run.train.segments, run.options, run.order)
+        self.batches = epoch_batches(len(run.train), run.train.segments, run.options, run.order)
         self.taken, self.sums, self.seconds, self.waited = 0, Sums(), 0.0, 0.0
         run.parser.train()
 
@@ -177,8 +175,9 @@ class _Turn:
         record = {
             "epoch": self.state.epoch + 1,
             "learning_rate": self.rate,
+            "steps": len(self.batches),
             **self.sums.means(),
-            "clips_per_second": round(len(self.run.train) / self.seconds, 1),
+            "clips_per_second": round(self.run.options.clips_of_epoch(len(self.run.train)) / self.seconds, 1),
             "waiting_share": round(self.waited / self.seconds, 4),
             "seconds": round(self.seconds, 3),
         }
@@ -215,9 +214,10 @@ def cotrain(sets: Sequence[TrainedSet], *, progress: bool = True) -> dict[str, F
         torch.manual_seed(seed)
         done = _resumed(resume, turns, shared)
         resumed = [turn.state.epoch for turn in turns]
-        clips = sum(len(turn.run.train) * turn.run.options.epochs for turn in turns)
-        with progress_bar(total=clips, desc="train", unit="clip", enabled=progress) as bar:
-            bar.update(sum(len(turn.run.train) * turn.state.epoch for turn in turns))
+        clips = [turn.run.options.clips_of_epoch(len(turn.run.train)) for turn in turns]
+        total = sum(each * turn.run.options.epochs for each, turn in zip(clips, turns, strict=True))
+        with progress_bar(total=total, desc="train", unit="clip", enabled=progress) as bar:
+            bar.update(sum(each * turn.state.epoch for each, turn in zip(clips, turns, strict=True)))
             for place in range(done, len(order)):
                 turn = turns[int(order[place])]
                 if turn.taken == len(turn.batches):
@@ -295,7 +295,7 @@ def _steps(run: FitState) -> Sequence[Tensor]:
     """Steps of an epoch, of which there are as many in each."""
     order = torch.Generator()
     order.set_state(run.order.get_state())
-    return batches_of(epoch_order(len(run.train), order), run.train.segments, run.options, order)
+    return epoch_batches(len(run.train), run.train.segments, run.options, order)
 
 
 def _resumed(resume: Path, turns: Sequence[_Turn], shared: _Shared) -> int:

@@ -31,7 +31,7 @@ _CHOICES = {
     "select_by": _FIGURES,
     "select_tie": TIES,
 }
-_WHOLE = {"epochs": 1, "batch_size": 1, "warmup_epochs": 0, "step_epochs": 1, "seed": 0}
+_WHOLE = {"epochs": 1, "epoch_steps": 0, "batch_size": 1, "warmup_epochs": 0, "step_epochs": 1, "seed": 0}
 _POSITIVE = ("learning_rate", "step_factor", "max_grad_norm")
 _NOT_NEGATIVE = (
     *("min_learning_rate", "weight_decay", "encoder_rate"),
@@ -56,7 +56,10 @@ class FitOptions:
     """
 
     epochs: int = 60
-    """Passes over the training clips."""
+    """Passes over the training clips; the parser is validated after each."""
+    epoch_steps: int = 0
+    """Steps an epoch has at least: few clips are passed over several times before the parser is validated and can be
+    resumed. 0 for one pass, as published."""
     batch_size: int = 64
     """Clips per step; the last, smaller batch of an epoch is kept."""
     batch_segments: int | None = None
@@ -131,6 +134,17 @@ class FitOptions:
                 f"warmup_epochs must be fewer than the {self.epochs} epochs, got {self.warmup_epochs}; "
                 f"with so few, say warmup_epochs={self.epochs // 2} too"
             )
+
+    def clips_of_epoch(self, clips: int) -> int:
+        """Clips that an epoch of so many goes through, each as often as the others."""
+        return clips * self._passes(clips)
+
+    def steps_of_epoch(self, clips: int) -> int:
+        """Steps of an epoch of so many clips, where no step is smaller than it must be."""
+        return math.ceil(clips / self.batch_size) * self._passes(clips)
+
+    def _passes(self, clips: int) -> int:
+        return max(1, math.ceil(self.epoch_steps / math.ceil(clips / self.batch_size)))
 
     def _check_ranges(self) -> None:
         for name in _POSITIVE:

@@ -38,15 +38,15 @@ def note_fewer_steps(trained: int, clips: int, options: FitOptions) -> None:
         clips: All clips of the training split.
         options: Of the training.
     """
-    few, all_of_them = (-(-count // options.batch_size) for count in (trained, clips))
+    few, all_of_them = map(options.steps_of_epoch, (trained, clips))
     if options.label_share < 1 and few < all_of_them:
         _LOG.info(
-            "%d of %d clips have tags: %d steps in %d epochs, where all clips, tagged or not, give %d; fit.epochs=%d "
-            "trains as long, and `valor pretrain-bench` compares trainings of as many steps",
+            "%d of %d clips have tags: %d steps in %d epochs, where all clips, tagged or not, give %d; "
+            "fit.epoch_steps=%d trains as long, and `valor pretrain-bench` compares trainings of as many steps",
             trained,
             clips,
             few * options.epochs,
             options.epochs,
             all_of_them * options.epochs,
-            round(all_of_them * options.epochs / few),
+            all_of_them,
         )

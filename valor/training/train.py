@@ -28,7 +28,7 @@ from valor.parsers.build import build_parser, options_of
 from valor.parsers.hybrid import HybridParser
 from valor.parsers.options import OWN, ParserOptions
 
-from .batches import batches_of
+from .batches import epoch_batches
 from .checkpoint import (
     CheckpointCard,
     Progress,
@@ -66,16 +66,6 @@ def batch_order_generator(parser: ParserOptions, seed: int) -> torch.Generator:
             build_parser(parser)
         order.set_state(torch.get_rng_state())
     return order
-
-
-def epoch_order(num_clips: int, generator: torch.Generator) -> Tensor:
-    """Draw the order of the clips in the next epoch, int64 [N].
-
-    Three numbers are taken off the generator: torch's loader draws one it has no use for here, the seed of the shuffle,
-    and another for the validation pass. With them the order is the published one (golden batch order).
-    """
-    seed = torch.empty(3, dtype=torch.int64).random_(generator=generator)[1]
-    return torch.randperm(num_clips, generator=torch.Generator().manual_seed(int(seed)))
 
 
 @dataclass
@@ -257,9 +247,9 @@ def fit(  # noqa: PLR0913, what a training is
         state = _start(run, folder)
         recipe_sha256 = file_sha256(folder.path / RECIPE) if (folder.path / RECIPE).is_file() else None
         folder = replace(folder, card=replace(folder.card, recipe_sha256=recipe_sha256))
-        resumed_from, done = state.epoch, state.epoch * len(train)
+        resumed_from, clips = state.epoch, options.clips_of_epoch(len(train))
         with progress_bar(
-            total=options.epochs * len(train), initial=done, desc="train", unit="clip", enabled=progress
+            total=options.epochs * clips, initial=resumed_from * clips, desc="train", unit="clip", enabled=progress
         ) as bar:
             while state.epoch < options.epochs:
                 state, record = _next_epoch(run, val, state, folder, bar, test)
@@ -417,7 +407,7 @@ def _validated(run: FitState, val: ClipSet, epoch: int) -> Scores:
 
 
 def _train_epoch(run: FitState, epoch: int, bar: Bar) -> dict[str, Any]:
-    """One pass over the training clips; returns its line of the log."""
+    """An epoch of steps over the training clips; returns its line of the log."""
     train, methods = run.train, run.methods
     device = next(run.parser.parameters()).device
     part = methods.part(epoch, run.options.epochs)
@@ -426,7 +416,7 @@ def _train_epoch(run: FitState, epoch: int, bar: Bar) -> dict[str, Any]:
     set_learning_rate(run.optimiser, rate)
     run.parser.train()
     sums, waited, start, taken = Sums(), 0.0, time.perf_counter(), None
-    batches = batches_of(epoch_order(len(train), run.order), train.segments, run.options, run.order)
+    batches = epoch_batches(len(train), train.segments, run.options, run.order)
     for step, rows in enumerate(batches, start=1):
         asked = time.perf_counter()
         taken = train.batch(rows, into=taken)
@@ -445,8 +435,9 @@ def _train_epoch(run: FitState, epoch: int, bar: Bar) -> dict[str, Any]:
     return {
         "epoch": epoch,
         "learning_rate": rate,
+        "steps": len(batches),
         **sums.means(),
-        "clips_per_second": round(len(train) / seconds, 1),
+        "clips_per_second": round(run.options.clips_of_epoch(len(train)) / seconds, 1),
         "waiting_share": round(waited / seconds, 4),
         "seconds": round(seconds, 3),
     }

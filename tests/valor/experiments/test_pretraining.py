@@ -40,16 +40,19 @@ def test_every_arm_takes_as_many_steps() -> None:
     demo, options = RECIPES["demo"], PretrainBenchOptions(rounds=2)
     found = {arm: recipe_of(arm, 0.1, demo, (42, 378), options) for arm in ("fresh", "teachers", "self-training")}
     assert {arm: recipe.fit.epochs for arm, recipe in found.items()} == {
-        "fresh": 270,  # 2 steps each
-        "teachers": 39,  # 14 steps each
-        "self-training": 270 + 2 * 39,
+        "fresh": 39,  # 7 passes of 2 steps each
+        "teachers": 39,  # a pass of 14 steps each
+        "self-training": 39 + 2 * 39,
     }
+    assert {recipe.fit.steps_of_epoch(clips) for recipe in found.values() for clips in (42, 420)} == {14}
     assert {recipe.fit.label_share for recipe in found.values()} == {0.1}
-    assert found["self-training"].methods["rounds"].first_epochs == 270
-    assert (found["fresh"].fit.warmup_epochs, found["teachers"].fit.warmup_epochs) == (20, 3)
+    assert found["self-training"].methods["rounds"].first_epochs == 39
+    assert (found["fresh"].fit.warmup_epochs, found["teachers"].fit.warmup_epochs) == (3, 3)
+    fifth = recipe_of("fresh", 0.2, demo, (84, 336), options).fit
+    assert (fifth.epochs, fifth.steps_of_epoch(84)) == (36, 15)  # 5 passes of 3 steps
     whole = recipe_of("self-training", 1, demo, (420, 0), options)  # nothing is without tags
     assert (whole.fit.epochs, [*whole.methods]) == (3 * 77, ["rounds"])
-    assert epochs_for(1, 100, 10) == 1
+    assert epochs_for(1, 100, demo.fit) == 1
 
 
 def test_an_arm_has_options_of_its_own_and_as_many_steps() -> None:
@@ -58,7 +61,7 @@ def test_an_arm_has_options_of_its_own_and_as_many_steps() -> None:
     assert options.arms == (FRESH, "teachers:share=0.5:weight=0.3", "teachers", "both:soft=true", "correspondence")
     half = cell_of(options.arms[1], 0.1, demo, (42, 378), options)
     assert (half.others, half.recipe.methods["unlabelled"].weight) == (189, 0.3)
-    assert half.recipe.fit.epochs == 68  # 8 steps each
+    assert half.recipe.fit.epochs == 34  # 2 passes of 8 steps each
     assert half.folder == "10-percent/teachers,share=0.5,weight=0.3"
     assert cell_of("both:soft=true", 0.1, demo, (42, 378), options).recipe.methods["rounds"].soft
 

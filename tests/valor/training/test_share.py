@@ -42,8 +42,9 @@ def test_a_training_on_a_share_says_how_few_steps_it_has(caplog) -> None:
     with caplog.at_level(logging.INFO):
         note_fewer_steps(42, 420, FitOptions(label_share=0.1, epochs=20, warmup_epochs=1, batch_size=16))
     assert "42 of 420 clips have tags: 60 steps in 20 epochs, where all clips, tagged or not, give 540" in caplog.text
-    assert "fit.epochs=180 trains as long, and `valor pretrain-bench`" in caplog.text
+    assert "fit.epoch_steps=27 trains as long, and `valor pretrain-bench`" in caplog.text
     caplog.clear()
+    note_fewer_steps(42, 420, FitOptions(label_share=0.1, epochs=20, warmup_epochs=1, batch_size=16, epoch_steps=27))
     for trained, share in ((420, 1.0), (420, 0.1)):  # with the others as clips without tags
         note_fewer_steps(trained, 420, FitOptions(label_share=share, epochs=20, warmup_epochs=1, batch_size=16))
     assert not caplog.text

@@ -16,7 +16,8 @@ import valor.training.train
 from tests.helpers.forked import start
 from tests.helpers.toy_features import TINY, toy_clip_set
 from valor.parsers.build import build_parser, options_of
-from valor.training.checkpoint import read_checkpoint
+from valor.training.checkpoint import read_checkpoint, read_tensors
+from valor.training.log import steps_of
 from valor.training.methods.average import AverageOptions
 from valor.training.methods.methods import Methods
 from valor.training.options import FitOptions, TrainingError, learning_rate
@@ -92,6 +93,19 @@ def test_best_checkpoint_scores_as_the_log_says(tmp_path):
     recipe = json.loads((tmp_path / "recipe.json").read_text())
     assert recipe["run"]["class_names"] == list(val.class_names)
     assert recipe["fit"]["learning_rate"] == 3e-3
+
+
+def test_an_epoch_of_several_passes_is_that_many_epochs_that_are_validated_once(tmp_path):
+    even = replace(OPTIONS, min_learning_rate=OPTIONS.learning_rate, warmup_epochs=0)
+    _fit(tmp_path / "passes", replace(even, epochs=2, epoch_steps=5))  # 12 clips are 3 steps a pass
+    _fit(tmp_path / "epochs", even)
+    passes, epochs = _log(tmp_path / "passes"), _log(tmp_path / "epochs")
+    assert [line["val"] for line in passes] == [line["val"] for line in epochs[1::2]]
+    assert steps_of(tmp_path / "passes") == steps_of(tmp_path / "epochs") == 12
+    weights = [read_tensors(tmp_path / run / "last.safetensors")[0] for run in ("passes", "epochs")]
+    assert weights[0].keys() == weights[1].keys() and all(
+        weights[0][name].equal(weights[1][name]) for name in weights[0]
+    )
 
 
 @pytest.mark.parametrize(("encoder", "optimiser"), [("hybrid", "adamw"), ("mbt", "sgd"), ("tcaf", "adamw")])

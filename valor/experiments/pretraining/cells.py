@@ -3,12 +3,12 @@
 All arms take as many steps, on the same tagged clips of a seed.
 """
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from valor.parsers.pretraining.registry import OBJECTIVES, objective_class
+from valor.training.options import FitOptions
 from valor.training.override import tree_of, updated
 from valor.training.pool import NAME as POOL
 from valor.training.recipes import Recipe, override
@@ -49,9 +49,9 @@ def folder_of(arm: str) -> str:
     return arm.replace(":", ",")
 
 
-def epochs_for(steps: int, clips: int, batch: int) -> int:
+def epochs_for(steps: int, clips: int, fit: FitOptions) -> int:
     """Epochs of so many clips that come nearest to a number of steps; 1 at least."""
-    return max(1, round(steps / math.ceil(clips / batch)))
+    return max(1, round(steps / fit.steps_of_epoch(clips)))
 
 
 def recipe_of(arm: str, share: float, recipe: Recipe, clips: tuple[int, int], options: PretrainBenchOptions) -> Recipe:
@@ -62,13 +62,15 @@ def recipe_of(arm: str, share: float, recipe: Recipe, clips: tuple[int, int], op
         share: Of the tagged clips.
         recipe: What it changes something of.
         clips: How many are tagged, and how many are not.
-        options: Steps and rounds. The warm-up takes the same part of each training, as far as epochs allow.
+        options: Steps and rounds. An epoch has as many steps as if all clips had their tags, so that every training is
+            validated as often; the warm-up takes the same part of each, as far as epochs allow.
     """
     tagged, others = clips
-    steps, batch = (options.whole_steps if share == 1 else options.steps), recipe.fit.batch_size
-    first = epochs_for(steps, tagged, batch)
-    length = epochs_for(steps, tagged + (others if arm in OF_POOL else 0), batch)
-    changes = [f"fit.label_share={share}"]
+    steps = options.whole_steps if share == 1 else options.steps
+    changes = [f"fit.label_share={share}", f"fit.epoch_steps={recipe.fit.steps_of_epoch(round(tagged / share))}"]
+    fit = override(recipe, changes).fit
+    first = epochs_for(steps, tagged, fit)
+    length = epochs_for(steps, tagged + (others if arm in OF_POOL else 0), fit)
     if arm in OF_POOL and others:
         changes.append(f"methods.{POOL}=on")
     epochs = length

@@ -79,6 +79,7 @@ def own_changes(arm: str) -> list[str]:
 
 _OF_BENCH = {
     "fit.epochs": "`steps`, and `whole_steps` at the share 1: all trainings take as many",
+    "fit.epoch_steps": "the steps of all tagged clips: every arm is validated as often",
     "fit.label_share": "`shares`",
 }
 """What a bench sets for each of its trainings, and by which of its options."""

@@ -219,7 +219,7 @@ class Jomold(Method[JomoldOptions]):
 
 def steps_of(run: Run) -> int:
     """Steps of an epoch."""
-    return -(-len(run.train) // run.options.batch_size)
+    return run.options.steps_of_epoch(len(run.train))
 
 
 class LosingTags:

@@ -15,7 +15,6 @@ others.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
@@ -162,7 +161,7 @@ class LocaliserMethod(Method[LocaliserMethodOptions]):
         self.mean, self.normaliser = WeightAverage(run.parser, self.options.decay, ramp=False), NORMALISER
         self.optimiser, self.batch_size = run.optimiser, run.options.batch_size
         self.steps_alike = run.options.batch_segments is None
-        self.each = math.ceil(len(run.given) / self.batch_size)
+        self.each = run.options.steps_of_epoch(len(run.given))
         self.steps, self.warmup = run.options.epochs * self.each, run.options.warmup_epochs * self.each
         self.rates = (run.options.learning_rate, run.options.min_learning_rate)
         _let_convolutions_decay(run.optimiser, run.parser)
