@@ -31,6 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
     make_streams_plain()
     try:
         code = _main(arguments)
+    except KeyboardInterrupt:
+        code = _interrupted()
     except BrokenPipeError:
         if not drop_unread_streams():
             raise
@@ -46,6 +48,8 @@ def _main(arguments: list[str] | None) -> int:
     typed = _joined(named_files(sys.argv[1:] if arguments is None else arguments))
     with ExitStack() as notes:
         notes.callback(gc.unfreeze)
+        if arguments is None:  # all is said: nothing that libraries note while they end follows it
+            notes.callback(logging.disable)
         with unswept():
             cli = build_argument_parser(typed[0] if typed else "").parse_args(typed)
         try:
@@ -60,9 +64,8 @@ def _main(arguments: list[str] | None) -> int:
                 with on_machine(None if device == "auto" else device, threads):
                     code = int(command_module(cli.command).run(cli))
                 return _printed(cli, code)
-        except KeyboardInterrupt:
-            say("\nvalor: interrupted; run the same command again to go on", file=sys.stderr)
-            return 130
+        except KeyboardInterrupt:  # here, where a file of notes has it too
+            return _interrupted()
         except ModuleNotFoundError as error:
             from valor.doctor import absent_package
 
@@ -85,6 +88,12 @@ def _main(arguments: list[str] | None) -> int:
             _trace_own(error)
             say(brief(f"valor {cli.command}: {placed}"), file=sys.stderr)
             return WRONG_USE
+
+
+def _interrupted() -> int:
+    """Say how to go on after Ctrl-C; the exit code."""
+    say("\nvalor: interrupted; run the same command again to go on", file=sys.stderr)
+    return 130
 
 
 def _printed(cli: argparse.Namespace, code: int) -> int:

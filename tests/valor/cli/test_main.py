@@ -170,6 +170,32 @@ def test_an_interruption_says_how_to_go_on(monkeypatch):
     assert (done.code, done.out) == (130, "") and done.err.endswith("run the same command again to go on\n")
 
 
+INTERRUPTED = """
+import atexit, logging, sys
+from valor import __main__
+from valor.cli import doctor
+
+def stop(*_):
+    import atexit, logging
+    atexit.register(lambda: logging.getLogger("torch._subclasses.fake_tensor").info("FakeTensor cache stats:"))
+    raise KeyboardInterrupt
+
+if sys.argv.pop() == "while it works":
+    doctor.run = stop
+else:
+    __main__.build_argument_parser = stop
+sys.exit(__main__.main())
+"""
+
+
+@pytest.mark.parametrize("when", ["while it works", "while it reads what was typed"])
+def test_an_interruption_has_the_last_word(when):
+    """torch tells of its caches while the process ends, if it had not been loaded whole."""
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED, "doctor", when], capture_output=True, text=True)
+    said = "\nvalor: interrupted; run the same command again to go on\n"
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", said)
+
+
 @pytest.mark.parametrize(("line", "message"), [
     ("demo --out {tmp}/demo --clips 10", "clips must be at least 50"),
     ("demo --out {tmp}/demo --seeds 0", "seeds must be at least 1, got 0"),
