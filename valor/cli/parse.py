@@ -180,10 +180,11 @@ def run(cli: argparse.Namespace) -> int:
     _check(cli, inputs, files)
     with unswept():
         from valor.video.batch import parse_all
-        from valor.video.parse import caveats
+        from valor.video.parse import caveats, rule_of
 
         system = _system(cli, options.parsing.evidence)
     options = replace(options, parsing=replace(options.parsing, rule=_rule(cli, system)))
+    rule_of(system, options.parsing)
     for caveat in caveats(system):
         say(f"note: {caveat}")
     outcomes = []

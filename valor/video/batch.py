@@ -17,7 +17,7 @@ from valor.video.formats.formats import FORMATS, events_text, write_events
 from valor.video.formats.written import keep_edited
 
 from .options import BY_WINDOWS, PICTURES, BatchOptions, ParseOptions
-from .parse import describe_options, media_reader, parse_media
+from .parse import describe_options, media_reader, parse_media, rule_of
 from .paths import MediaInput, kinds_there, name_results, result_path, result_paths
 from .picture import MediaSketch
 from .trained import ParsingSystem
@@ -56,7 +56,9 @@ def parse_all(
 
     Raises:
         OSError: The folder cannot be written; says what is and what to do.
+        ValueError: The rule does not fit the system.
     """
+    rule_of(system, options.parsing)  # which is refused before anything is said of names
     if options.out is not None:
         inputs = name_results(inputs, options.out, options.formats, options.taken)
     with media_reader(options.parsing) as reader:
@@ -89,12 +91,15 @@ def _parse_one(
         return Outcome(media=media, problem=f"{error}{_left_there(media, options)}")
     except (MemoryError, OverflowError) as error:
         return Outcome(media=media, problem=f"{media.path.name}: takes more memory than there is ({error})")
+    other = not options.again and (held := _held(media, options)) is not None and not _is_by(held, system, options)
     try:
         problem = "" if options.out is None else _write(options.out, media, parse, sketch, options)
     except OSError as error:
         what = f"{error.filename or options.out}: cannot be written ({error.strerror or error})"
         raise OSError(f"{what}; make room or give another `out`, and run again: what is finished is kept") from error
     written = [] if options.out is None else result_paths(options.out, media.name, options.formats)
+    if other:
+        _LOG.warning("%s: replaces the parse that stood there, of another system or other options", written[0])
     there = tuple(path for path in written if path.exists())
     return Outcome(media=media, parse=parse, sketch=sketch, problem=problem, written=there)
 
@@ -189,18 +194,28 @@ def _done(system: ParsingSystem, media: MediaInput, options: BatchOptions) -> Pa
     pictures = [name for name in options.formats if name in PICTURES]
     if options.out is None or not all(result_path(options.out, media.name, name).is_file() for name in pictures):
         return None
+    parse = _held(media, options)
+    if parse is None or not _is_by(parse, system, options):
+        return None
+    return parse if not options.parsing.where or _says_where(parse, options.parsing) else None
+
+
+def _held(media: MediaInput, options: BatchOptions) -> Parse | None:
+    """The parse of an earlier run, if it is of this file."""
+    if options.out is None:
+        return None
     written = result_path(options.out, media.name, "json")
     try:
         parse = read_parse(written)
-        same_file = _is_unchanged(parse.media, media.path, written)
+        return parse if _is_unchanged(parse.media, media.path, written) else None
     except (OSError, ValueError):
         return None
-    rule = options.parsing.rule or system.default_rule
-    same = _who(parse.system) == _who(describe_options(system, options.parsing)) and parse.decision == rule
-    said = not options.parsing.where or _says_where(parse, options.parsing)
-    if same_file and not same and not _of_another(system, media, options):
-        _LOG.warning("%s: the parse that stood here was of another system or other options, and is made anew", written)
-    return parse if same and same_file and said else None
+
+
+def _is_by(parse: Parse, system: ParsingSystem, options: BatchOptions) -> bool:
+    """Whether a parse is what this system makes by this rule."""
+    own = describe_options(system, options.parsing)
+    return _who(parse.system) == _who(own) and parse.decision == rule_of(system, options.parsing)
 
 
 def _of_another(system: ParsingSystem, media: MediaInput, options: BatchOptions) -> str:

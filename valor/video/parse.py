@@ -23,7 +23,7 @@ import numpy as np
 from valor.data.parse_file import Parse
 from valor.data.parsed_media import MediaInfo, modified_at
 from valor.data.provenance import by_drawings
-from valor.eval.decide import gate_probs
+from valor.eval.decide import PostProcessing, gate_probs
 from valor.eval.events import MODALITIES
 from valor.label_harvest.disk import file_sha256
 from valor.label_harvest.media.clip import Grid, MediaError
@@ -114,9 +114,7 @@ def _parse(
     reader: MediaReader,
 ) -> Parse:
     """See `parse_media`."""
-    rule = options.rule or system.default_rule
-    if not isinstance(rule.gate, str):
-        raise ValueError(f"a parse has one gate for both modalities, got {rule.gate}; choose clip, modality or none")
+    rule = rule_of(system, options)
     survey = reader.survey(path, options.audio_track, salvage=options.salvage)
     is_long = segments_of(survey, system.grid) > system.grid.num_segments
     kept = kept_media(options.evidence, path) if options.evidence is not None and is_long else None
@@ -161,6 +159,20 @@ def _parse(
     by_windows = options.where_by == BY_WINDOWS
     hop, shared = film.hop, film.shared
     return with_where(parse, system, survey, film.shots, reader, hop=hop, shared=shared, by_windows=by_windows)
+
+
+def rule_of(system: ParsingSystem, options: ParseOptions) -> PostProcessing:
+    """Thresholds and gate of a parse.
+
+    Raises:
+        ValueError: The modalities have two gates, or the system has no probabilities for one.
+    """
+    rule = options.rule or system.default_rule
+    if not isinstance(rule.gate, str):
+        raise ValueError(f"a parse has one gate for both modalities, got {rule.gate}; choose clip, modality or none")
+    if rule.gate != "none" and system.default_rule.gate == "none":
+        raise ValueError(f"this system has no probabilities for the gate {rule.gate}; choose the gate none")
+    return rule
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -284,8 +296,7 @@ def _gated(answer: WindowProbs, gate: str, segments: int) -> np.ndarray:
     shape = (len(answer.segment), segments, *answer.segment.shape[2:])
     if gate == "none":
         return np.full(shape, np.nan, np.float32)
-    if answer.clip is None:
-        raise ValueError(f"this system has no probabilities for the gate {gate}; choose the gate none")
+    assert answer.clip is not None  # see `rule_of`
     known = {"clip_probs": answer.clip, "modality_probs": None if answer.modality is None else answer.modality}
     absent = np.isnan(answer.segment).any(axis=1)  # [B, M, C]
     filled = {name: None if probs is None else np.nan_to_num(probs) for name, probs in known.items()}

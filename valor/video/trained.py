@@ -177,7 +177,7 @@ class ParsingSystem(Protocol):
 
     @property
     def default_rule(self) -> PostProcessing:
-        """How probabilities become decisions unless asked otherwise."""
+        """How probabilities become decisions unless asked otherwise; its gate is none where no other one is known."""
 
     def judge(self, windows: Sequence[WindowPlace], evidence: Evidences) -> WindowProbs:
         """Probabilities of windows, from what the teachers say of them."""

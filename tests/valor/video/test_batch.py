@@ -4,6 +4,7 @@ from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
 from tests.helpers.toy_parse import DEMO
 from valor.data.parse_file import read_parse
 from valor.eval.decide import PostProcessing
+from valor.label_harvest.media.clip import MediaError
 from valor.label_harvest.media.process import DecodeLimits
 from valor.label_harvest.media.stream_reader import ProcessReader
 from valor.video.batch import BatchOptions, parse_all
@@ -50,9 +51,10 @@ def test_the_rest_goes_on_and_what_is_done_is_skipped(system, folder, tmp_path):
 def test_what_is_of_something_else_is_parsed_again(system, folder, tmp_path, caplog):
     out = tmp_path / "out"
     outcomes(system, folder, out)
-    assert "made anew" not in caplog.text
+    replaced = "one.json: replaces the parse that stood there, of another system or other options"
+    assert replaced not in caplog.text
     assert not outcomes(load_zero_shot("Cat", teachers=DEMO), folder, out)["one.mp4"].skipped
-    assert "one.json: the parse that stood here was of another system or other options, and is made anew" in caplog.text
+    assert replaced in caplog.text
     assert read_parse(out / "one.json").class_names == ("Cat",)
     outcomes(system, folder, out)
     rule = ParseOptions(rule=PostProcessing(gate="none", segment_threshold=0.2))
@@ -60,6 +62,23 @@ def test_what_is_of_something_else_is_parsed_again(system, folder, tmp_path, cap
     assert not outcomes(system, folder, out, parsing=rule, formats=("png",))["one.mp4"].skipped
     write_toy_clip(folder / "one.mp4", video=ToyVideo(seconds=4))
     assert not outcomes(system, folder, out)["one.mp4"].skipped
+
+
+def test_no_parse_is_said_to_be_replaced_that_stays(system, folder, tmp_path, caplog, monkeypatch):
+    out = tmp_path / "out"
+    outcomes(system, folder, out)
+    held = (out / "one.json").read_bytes()
+    (folder / "other").mkdir()
+    write_toy_clip(folder / "other/one.mp4", video=ToyVideo(seconds=4))
+    with pytest.raises(ValueError, match="no probabilities for the gate clip; choose the gate none"):
+        outcomes(system, folder, out, parsing=ParseOptions(rule=PostProcessing()))
+
+    def refuse(*_, **__):
+        raise MediaError("torn meanwhile")
+
+    monkeypatch.setattr("valor.video.batch.parse_media", refuse)
+    assert "torn" in outcomes(load_zero_shot("Cat", teachers=DEMO), folder, out)["one.mp4"].problem
+    assert (out / "one.json").read_bytes() == held and "of another system" not in caplog.text
 
 
 def test_a_parse_whose_windows_began_at_seconds_of_the_film_is_made_anew(system, folder, tmp_path):
