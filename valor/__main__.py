@@ -5,7 +5,8 @@ import atexit
 import gc
 import logging
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from valor.cli.arguments import build_argument_parser, command_module
 from valor.cli.command import DONE, IN_FILES, WRONG_USE, unswept
@@ -43,13 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _main(arguments: list[str] | None) -> int:
-    if arguments is None:  # the process ends with the command: nothing is to be looked through for what could be freed
-        atexit.register(gc.freeze)
     typed = _joined(named_files(sys.argv[1:] if arguments is None else arguments))
     with ExitStack() as notes:
-        notes.callback(gc.unfreeze)
-        if arguments is None:  # all is said: nothing that libraries note while they end follows it
-            notes.callback(logging.disable)
+        notes.enter_context(_in_process(ends_with_it=arguments is None))
         with unswept():
             cli = build_argument_parser(typed[0] if typed else "").parse_args(typed)
         try:
@@ -88,6 +85,19 @@ def _main(arguments: list[str] | None) -> int:
             _trace_own(error)
             say(brief(f"valor {cli.command}: {placed}"), file=sys.stderr)
             return WRONG_USE
+
+
+@contextmanager
+def _in_process(*, ends_with_it: bool) -> Iterator[None]:
+    """Leave the process as it was, or let one that ends with the command end fast and in silence."""
+    if ends_with_it:  # nothing is to be looked through for what could be freed
+        atexit.register(gc.freeze)
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        if ends_with_it:  # all is said: nothing that libraries note while they end follows it
+            logging.disable()
 
 
 def _interrupted() -> int:

@@ -15,6 +15,8 @@ _WRITTEN = {
     "--log-file",
     "--log-json",
 }
+_OF_ONE_KIND = {option for option, places in GROUPS["outputs"].items() if places in ("FILE", "FILE DIR")}
+"""Options that name a file of the kind they are called by."""
 _UPDATED = {"--keep"}
 """Options that name what may be written anew in its place."""
 
@@ -23,15 +25,36 @@ def check_written(cli: argparse.Namespace) -> None:
     """Refuse to write over what is read: a file that was typed, a table of a data folder, a parse of a folder of them.
 
     Raises:
-        ValueError: Says which option would; or one names nothing but a dash.
+        ValueError: Says which option would; or one names nothing but a dash, or a file of another kind than it writes.
     """
-    written = {option: path for option, path in _written(cli) if path.is_file()}
+    written = dict(_written(cli))
     for option, path in written.items():
+        if not path.is_file():
+            continue
         for name, given in _read(cli):
             if given.is_file() and path.samefile(given):
                 raise ValueError(f"{option} {path} would overwrite {name} of that name; choose another")
             if given.is_dir() and path.parent.samefile(given) and _is_of(given, path):
                 raise ValueError(f"{option} {path} would overwrite a file of {name} {given}; choose another")
+    for option, path in written.items():
+        _refuse_other_kind(option, path, cli)
+
+
+def _refuse_other_kind(option: str, path: Path, cli: argparse.Namespace) -> None:
+    """Refuse a name that every program takes for something else than an option writes; any ending of no kind passes."""
+    ending = path.suffix.lower()
+    if option not in _OF_ONE_KIND or ending in ("", ".txt") or path.is_dir():
+        return
+    from valor.label_harvest.store.videos import MEDIA_SUFFIXES
+    from valor.video.formats.formats import FORMATS, endings_of
+
+    fitting = {"--json": (".json",), **{f"--{name}": endings_of(name) for name in FORMATS}}
+    kinds = {"--png": (".png", ".svg", ".pdf"), "--html": (".html", ".htm"), **fitting}
+    meant = [other for other, endings in kinds.items() if ending in endings]
+    if ending in fitting.get(option, (ending,)) or not (meant or ending in MEDIA_SUFFIXES):
+        return
+    instead = next((f", or take {other}" for other in meant if other in cli.flags.values()), "")
+    raise ValueError(f"{option} must end in {' or '.join(fitting[option])}, got {path}; give such a name{instead}")
 
 
 def _written(cli: argparse.Namespace) -> Iterator[tuple[str, Path]]:

@@ -13,11 +13,11 @@ import numpy as np
 
 from valor.data.parse_file import Parse
 from valor.data.shown import picture_html
-from valor.eval.figures.style import Style, to_png
+from valor.eval.figures.style import PICTURES, Style, to_png
 from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.media.streams import MediaReader
 
-from .formats.formats import format_named, write_events
+from .formats.formats import FORMATS, format_named, write_events
 from .options import ParseOptions, ZeroShotOptions
 from .parse import media_reader, parse_media
 from .picture import MediaSketch, strip_of
@@ -51,17 +51,25 @@ class PicturedParse(Parse):
     def save(self, path: Path | str) -> None:
         """Write it by the ending of the name: everything as .json, a picture, or the events in a format of tools.
 
-        Endings are `.json`, `.png`, `.svg`, `.pdf`, and those of `valor parse --formats`: `.eaf`, `.vtt`, `.srt`,
-        `.csv`, `.tsv`, `.rttm`, `.labels.txt`, `.label-studio.json` and so on.
+        Endings are `.json`, `.png`, `.svg`, `.pdf`, and those of events: `.csv`, `.tsv`, `.audio.csv` and `.visual.csv`
+        (LLP), `.dcase.tsv`, `.labels.txt` (Audacity), `.eaf` (ELAN), `.vtt`, `.srt`, `.rttm`, `.fiftyone.json`,
+        `.label-studio.json`. Times are on the clock that `valor parse` writes them by: from the start of the media
+        for ELAN, Audacity and subtitles, of the container for all else.
 
         Raises:
             ValueError: The name ends in none of these, or the format cannot hold these events.
         """
         name = format_named(Path(path))
-        if name is None:
+        if name is not None:
+            write_events(Path(path), [self], name, clock=FORMATS[name].clock)
+        elif Path(path).suffix in (".json", *PICTURES):
             super().save(path)
         else:
-            write_events(Path(path), [self], name)
+            events = ", *".join(kept.ending for kept in FORMATS.values())
+            raise ValueError(
+                f"{path}: a parse is saved whole as *.json, its picture as *{', *'.join(PICTURES)}, its events as "
+                f"*{events}; give a name that ends so"
+            )
 
     @cached_property
     def png(self) -> bytes:

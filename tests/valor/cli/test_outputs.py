@@ -29,6 +29,8 @@ def whole(tmp_path_factory):
     ("calibrate clip.npz --annotations data --split test --out data/AVVP_eval_audio.csv", "file of what --annotations"),
     ("table s.json --out s.json", "--out s.json would overwrite the RUN"),
     ("table s.json --out -", "--out needs the name of a file, got -"),
+    ("evaluate clip.npz --annotations data --split test --json s.svg", "--json must end in .json, got s.svg; give"),
+    ("export events parses --webvtt clip.srt", "must end in .vtt, got clip.srt; give such a name, or take --srt"),
     ("evaluate clip.npz --annotations data --split test --json -", "--json needs the name of a file, got -"),
 ])  # fmt: skip
 def test_what_is_read_is_not_written_over(whole, tmp_path, monkeypatch, line, said):

@@ -180,6 +180,20 @@ def test_thresholds_of_a_file(run, media, tmp_path):
         ),
         (["a.mp4", "--checkpoint", "x", "--png", "o.gif"], "--png must end in .png, .svg or .pdf"),
         (["a.mp4", "--checkpoint", "x", "--html", "o.txt"], "--html must end in .html"),
+        (
+            ["a.mp4", "--checkpoint", "x", "--json", "o.png"],
+            "--json must end in .json, got o.png; give such a name, or ta",
+        ),
+        (
+            ["a.mp4", "--checkpoint", "x", "--srt", "o.eaf"],
+            "--srt must end in .srt, got o.eaf; give such a name, or take --elan",
+        ),
+        (
+            ["a.mp4", "--checkpoint", "x", "--tsv", "o.CSV"],
+            "--tsv must end in .tsv, got o.CSV; give such a name, or take --csv",
+        ),
+        (["a.mp4", "--checkpoint", "x", "--dcase", "o.json"], "--dcase must end in .tsv or .csv, got o.json"),
+        (["a.mp4", "--checkpoint", "x", "--elan", "o.mkv"], "--elan must end in .eaf, got o.mkv; give such a name\n"),
         (["a.mp4", "--checkpoint", "x", "--csv", "a.mp4"], "--csv a.mp4 would overwrite the VIDEO"),
         (["a.mp4", "--checkpoint", "x", "--out", "b.mp4"], "--out b.mp4: b.mp4 is no folder"),
         (["a.mp4", "--checkpoint", "x", "--decode-timeout", "-1"], "--decode-timeout must be positive, got -1"),

@@ -18,6 +18,7 @@ from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
 from tests.helpers.toy_parse import toy_parse, toy_system, write_run
 from valor.cli.command import unswept
 from valor.video import parser as made
+from valor.video.formats.formats import FORMATS, write_events
 from valor.video.options import ParseOptions
 from valor.video.parse import parse_media
 from valor.video.parser import PicturedParse
@@ -112,8 +113,18 @@ def test_a_notebook_shows_the_picture_and_no_markup_of_a_name(painted, tmp_path)
     ):
         parse.save(tmp_path / f"parse{ending}")
         assert holds in (tmp_path / f"parse{ending}").read_text()
-    with pytest.raises(ValueError, match="a parse is saved as"):
+    with pytest.raises(ValueError, match=r"saved whole as \*.json, its picture as \*.png, .* its events as .*\*.eaf"):
         parse.save(tmp_path / "parse.doc")
+
+
+def test_saved_events_are_on_the_clock_the_command_writes_them_by(tmp_path):
+    plain = toy_parse(start=100.0)
+    parse = PicturedParse(**{field.name: getattr(plain, field.name) for field in dataclasses.fields(plain)})
+    for name, kept in FORMATS.items():
+        parse.save(tmp_path / f"one{kept.ending}")
+        write_events(tmp_path / f"other{kept.ending}", [plain], name, clock=kept.clock)
+        one, other = ((tmp_path / f"{stem}{kept.ending}").read_text() for stem in ("one", "other"))
+        assert one == other, name
 
 
 def test_what_a_parse_needs_not_is_not_loaded(clips, tmp_path):

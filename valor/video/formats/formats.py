@@ -119,6 +119,20 @@ def format_named(path: Path) -> str | None:
     return max(fitting, key=lambda name: len(FORMATS[name].ending), default=None)
 
 
+TABLES = (".csv", ".tsv")
+"""Endings that tables of others' making go by, whichever separates their columns."""
+
+
+def endings_of(name: str) -> tuple[str, ...]:
+    """What the name of a file of a format may end in.
+
+    >>> endings_of("elan"), endings_of("csv"), endings_of("dcase")
+    (('.eaf',), ('.csv',), ('.tsv', '.csv'))
+    """
+    own = f".{FORMATS[name].ending.rpartition('.')[2]}"
+    return (own, *(other for other in TABLES if other != own)) if own in TABLES and f".{name}" != own else (own,)
+
+
 LABEL_STUDIO = "label-studio"
 LABELLING_INTERFACE = ".config.xml"
 """What the labelling interface beside a file for Label Studio ends in, in place of its `.json`."""
