@@ -48,7 +48,12 @@ def add(commands: Commands) -> Parser:
     command.add_argument(
         "--split", metavar="SPLIT", help="clips of this split of the tables alone (all of SOURCE; of tables: test)"
     )
-    command.add_argument("--clock", choices=CLOCKS, help="whose zero times count from (zero)")
+    command.add_argument(
+        "--clock",
+        choices=CLOCKS,
+        help="what counts as second 0: zero, the start of what plays, or container, what the file itself calls so; a "
+        "recording of television (.ts) may begin at 18 (zero)",
+    )
     return command
 
 

@@ -86,7 +86,12 @@ def add(commands: Commands) -> Parser:
         help="parses, predictions, annotations or corrections the events are of: it knows clips, lengths, classes",
     )
     command.add_argument("--format", choices=FORMATS, help="of files of events (what their names say)")
-    command.add_argument("--clock", choices=CLOCKS, help="whose zero times of events count from (zero)")
+    command.add_argument(
+        "--clock",
+        choices=CLOCKS,
+        help="what counts as second 0 in the file of events: zero, the start of what plays, or container, what the "
+        "media file itself calls so; a recording of television (.ts) may begin at 18 (zero)",
+    )
     command.add_argument(
         "--clip-seconds", dest="seconds", type=int, metavar="N", help=f"of a clip, without --exported-from ({SECONDS})"
     )

@@ -214,7 +214,9 @@ def _summarize(
     parsed = [(outcome.media.name, outcome.parse) for outcome in outcomes if outcome.parse is not None]
     if not alone and any(parse.events for _, parse in parsed):
         say(f"\n{summary_text([parse for _, parse in parsed])}\n")
-    asked = [parse for _, parse in parsed if not alone or parse.system.get("zero_shot")]
+    asked = [
+        parse for _, parse in parsed if not alone or (parse.system.get("zero_shot") and (parse.events or parse.caveat))
+    ]
     if names := found_nowhere(asked):
         drawn = any(parse.caveat for parse in asked)
         say(f"found nowhere: {list_names(names, 8)}{_DEMO_WORDS * drawn}")

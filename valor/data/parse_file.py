@@ -42,6 +42,7 @@ from valor.label_harvest.strict_json import (
 )
 
 from .names import list_names
+from .nearest import nearest_said
 from .parse_evidence import ParseEvidence, evidence_from_json, evidence_to_json
 from .parsed_media import MediaInfo, media_from_json
 from .where import Where, stills_of, where_from_json, where_to_json
@@ -230,7 +231,9 @@ class Parse:
         probs = {(event.class_name, event.onset): event.prob for event in self.events if event.modality == "visual"}
         found = {event.class_name for event in self.events}
         missing = [name for name in self.class_names if name not in found]
-        nowhere = [f"Found nowhere: {list_names(missing, 8)}."] if missing and self.system.get("zero_shot") else []
+        asked = self.system.get("zero_shot") or not found
+        nowhere = [f"Found nowhere: {list_names(missing, 8)}."] if missing and asked else []
+        nowhere += [f"{self.nearest[0].upper()}{self.nearest[1:]}."] if self.nearest else []
         drawn = DrawnParse(
             class_names=self.class_names,
             probs=self.segment_probs,
@@ -338,6 +341,15 @@ class Parse:
         """What keeps anybody from believing it, empty where nothing is known; also the first of its notes."""
         return next((note for note in self.notes if note == OF_DRAWINGS), "")
 
+    @cached_property
+    def nearest(self) -> str:
+        """What came nearest to an event where there is none, in words; empty where there is one, or no stream."""
+        if self.events:
+            return ""
+        gate = None if self.decision.gate == "none" else self.gate_probs
+        spans = [f"{onset:.1f} - {onset + self.segment_seconds:.1f} s" for onset in self.onsets]
+        return nearest_said(self.segment_probs, gate, self.decision, self.class_names, spans)
+
     def __repr__(self) -> str:
         """What was parsed, the first events, one a line, and what keeps anybody from believing them."""
         return self.said("see .events") + (f"\n  note: {self.caveat}" if self.caveat else "")
@@ -354,6 +366,7 @@ class Parse:
         lines = [
             f"{head}, {counts[0]} audible and {counts[1]} visible events",
             *(str(event) for event in self.events[:_SHOWN]),
+            *([] if self.events else [f"looked for {list_names(self.class_names, 8)}", *filter(None, [self.nearest])]),
         ]
         return "\n  ".join(lines + [f"... and {unlisted} more; {more}"] * (unlisted > 0))
 

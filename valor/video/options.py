@@ -153,8 +153,9 @@ class BatchOptions:
     taken: tuple[Path, ...] = ()
     """Files that something else is written to, which no result may be called."""
     clock: str | None = None
-    """Whether times are those of the container or begin at zero; None begins at zero for ELAN, Audacity and subtitles,
-    as players do, and takes those of the container for all else."""
+    """What counts as second 0 in files of events: zero, the start of what plays, or container, what the file itself
+    calls so. It matters for recordings of television (.ts) and cut files, whose own count may begin at 18: a bark three
+    seconds in is then at 3 or at 21. Unsaid, it is zero for ELAN, Audacity and subtitles, and container for all else."""
     style: Style = ON_SCREEN
     """Colours and sizes of the picture."""
     again: bool = False

@@ -15,7 +15,7 @@ import numpy as np
 
 from valor.data.datasets.dataset import LLP, DataSet, dataset_of
 from valor.data.label_file import FILE_NAME, read_pseudo_labels
-from valor.data.names import named_source
+from valor.data.names import list_names, named_source
 from valor.data.parse_file import OF_DRAWINGS, Parse, read_parse
 from valor.data.parse_folder import parse_files
 from valor.data.parsed_media import replaced_note, told_apart, was_replaced
@@ -343,12 +343,16 @@ def _told_apart(clips: Sequence[Clip]) -> tuple[Clip, ...]:
 
 def _parse_notes(parses: dict[str, Parse]) -> tuple[str, ...]:
     """Notes of all parses of a clip, each once; with the system's name what only some of several say."""
-    told = {
-        note: [name for name, parse in parses.items() if note in parse.notes]
-        for p in parses.values()
-        for note in p.notes
-    }
+    said = {name: (*parse.notes, *_nothing_found(parse)) for name, parse in parses.items()}
+    told = {note: [name for name in said if note in said[name]] for notes in said.values() for note in notes}
     return tuple(note if len(by) == len(parses) else f"{', '.join(by)}: {note}" for note, by in told.items())
+
+
+def _nothing_found(parse: Parse) -> tuple[str, ...]:
+    """What was looked for and what came nearest, where there is no event."""
+    if parse.events:
+        return ()
+    return ("; ".join(filter(None, [f"nothing found of {list_names(parse.class_names, 8)}", parse.nearest])),)
 
 
 def _with_media(clip: Clip, file: Path | None) -> Clip:

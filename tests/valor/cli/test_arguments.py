@@ -145,3 +145,9 @@ def test_wrong_use_is_said_on_stderr_with_code_2(line, message):
 def test_version():
     done = typed("--version")
     assert (done.code, done.out) == (0, f"valor {__version__}\n")
+
+
+@pytest.mark.parametrize("command", ["parse", "export", "import"])
+def test_the_clock_is_explained_with_when_it_matters(command):
+    told = " ".join(command_parsers()[command].format_help().split()).partition("--clock {container,zero} ")[2]
+    assert told.startswith("what counts as second 0") and "television (.ts)" in told.partition(" --")[0]

@@ -197,3 +197,22 @@ def test_stretches_without_a_stream_are_counted_and_drawn():
     silent = replace(parse, segment_probs=probs * 0)
     (said,) = silent.plot().axes[-1].texts
     assert said.get_text() == "no event, no sound 10.4 – 13.4 s, no picture 4.4 – 7.4 s"
+
+
+def test_where_nothing_was_found_it_says_what_was_looked_for_and_came_nearest():
+    parse = toy_parse()
+    probs = np.full_like(parse.segment_probs, 0.1)
+    probs[4, 0, 1], probs[7, 1, 0] = 0.45, 0.9
+    empty = replace(parse, segment_probs=probs, gate_probs=np.full_like(probs, 0.3))
+    line, looked, nearest = repr(empty).splitlines()
+    assert line.endswith("0 audible and 0 visible events") and looked == "  looked for Speech, Glass_breaking"
+    apart = "on where the seconds around it together have 0.5; they have 0.3"
+    assert nearest == (
+        f"  nearest were Glass_breaking, audible at 5.4 - 6.4 s with 0.45, marked from 0.5 {apart}; "
+        f"and Speech, visible at 8.4 - 9.4 s with 0.9, marked from 0.5 {apart}"
+    )
+    assert parse.nearest == "" and "looked for" not in repr(parse)
+    silent = np.full_like(probs, np.nan)
+    assert repr(replace(parse, segment_probs=silent, gate_probs=silent)).splitlines()[-1] == looked
+    ungated = replace(empty, gate_probs=None, decision=PostProcessing(gate="none", segment_threshold=0.95))
+    assert ungated.nearest.endswith("; and Speech, visible at 8.4 - 9.4 s with 0.9, marked from 0.95 on")

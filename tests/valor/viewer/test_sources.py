@@ -297,3 +297,9 @@ def test_what_is_unsure_goes_into_the_page_for_every_class_it_shows(tmp_path):
     packed = pack_clip(clip)["systems"][0]
     assert packed["unsure"] == pack_mask(marks.unsure)
     assert "unsure" not in pack_clip(document.clips[0 if document.clips[0] is not clip else 1])["systems"][1]
+
+
+def test_a_parse_without_an_event_says_what_came_nearest(tmp_path):
+    record = parse_record("a.mp4", decision={"segment_threshold": 1.0, "gate": "none", "clip_threshold": 0.5})
+    (note,) = read_document([str(write_parse(tmp_path / "a.json", record))], PLAIN).clips[0].notes
+    assert note.startswith(f"nothing found of {', '.join(record['classes'])}; nearest were ") and "from 1 on" in note
