@@ -549,5 +549,6 @@ def _unknown_class(where: str, names: Sequence[str], class_names: Sequence[str])
     )
     return ValueError(
         f"{where}: unknown class {names[0]!r}{did_you_mean(names[0], class_names)}{more}; known are "
-        f"{list_names(class_names)}; correct the row or choose the vocabulary the table was written with"
+        f"{list_names(class_names)}; correct the row, or the name among these, or choose the vocabulary the "
+        "table was written with"
     )

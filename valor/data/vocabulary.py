@@ -140,11 +140,15 @@ def named_class(name: str) -> EventClass:
     return known or EventClass(name, f"A photo of {words}.", f"This is a sound of {words}")
 
 
-def read_vocabulary(typed: str) -> tuple[EventClass, ...]:
+def read_vocabulary(typed: str, known: Sequence[str] = ()) -> tuple[EventClass, ...]:
     """Read a vocabulary: by name (`llp`), from a JSON file, or of names with commas between (`valor.data.names`).
 
     The file holds a list of names, or of objects with `name` and whatever else of EventClass is to be other than what
     `named_class` makes of it. A prompt is a text or a list of texts. A file .txt holds a name on each line.
+
+    Args:
+        typed: What was typed.
+        known: Names of classes of which one may be meant by a word that is none of these, beside those of LLP.
 
     Raises:
         ValueError: None of these, or two classes share a name.
@@ -153,10 +157,10 @@ def read_vocabulary(typed: str) -> tuple[EventClass, ...]:
         return VOCABULARIES[typed]
     if "," in typed and "://" not in typed and not is_file(typed):
         return tuple(map(named_class, _unique(split_names(typed), typed)))
-    return vocabulary_file(place_of(typed))
+    return vocabulary_file(place_of(typed), known)
 
 
-def vocabulary_file(path: Place) -> tuple[EventClass, ...]:
+def vocabulary_file(path: Place, known: Sequence[str] = ()) -> tuple[EventClass, ...]:
     """Read a vocabulary from a file, see `read_vocabulary`.
 
     Raises:
@@ -165,7 +169,7 @@ def vocabulary_file(path: Place) -> tuple[EventClass, ...]:
     if not path.is_file():
         raise ValueError(
             f"classes must be one of {', '.join(VOCABULARIES)} or a JSON file of classes, got {str(path)!r}"
-            f"{did_you_mean(str(path), VOCABULARIES)}, "
+            f"{did_you_mean(str(path), [*VOCABULARIES, *known, *class_names(LLP_CLASSES)])}, "
             "which is no file; names of classes have commas between, and one alone a comma behind it"
         )
     try:
@@ -269,20 +273,21 @@ def refuse_other_classes(names: Sequence[str], held: Sequence[str], where: str) 
     )
 
 
-def read_class_names(typed: str | None, folder: Place) -> tuple[str, ...]:
+def read_class_names(typed: str | None, folder: Place, known: Sequence[str] = ()) -> tuple[str, ...]:
     """Names of the classes of annotation tables.
 
     Args:
         typed: As for `read_vocabulary`; None for the file `classes.json` beside the tables, else for what the store in
             their folder knows, or LLP's.
         folder: Folder of the tables.
+        known: As for `read_vocabulary`.
 
     Raises:
         ValueError: None of these, or a name stands there twice.
     """
     if typed is None and not stands(folder / CLASSES_FILE):
         return class_names(stored_classes(folder / STORE, folder, captions=False))
-    return class_names(read_vocabulary(typed) if typed is not None else vocabulary_file(folder / CLASSES_FILE))
+    return class_names(read_vocabulary(typed, known) if typed is not None else vocabulary_file(folder / CLASSES_FILE))
 
 
 def _unique(names: list[str], where: str) -> tuple[str, ...]:

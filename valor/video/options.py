@@ -155,7 +155,7 @@ class BatchOptions:
     clock: str | None = None
     """What counts as second 0 in files of events: zero, the start of what plays, or container, what the file itself
     calls so. It matters for recordings of television (.ts) and cut files, whose own count may begin at 18: a bark three
-    seconds in is then at 3 or at 21. Unsaid, it is zero for ELAN, Audacity and subtitles, and container for all else."""
+    seconds in is then at 3 or at 21. Unsaid, it is zero for ELAN, Audacity and subtitles, container for all else."""
     style: Style = ON_SCREEN
     """Colours and sizes of the picture."""
     again: bool = False

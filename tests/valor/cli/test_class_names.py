@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.helpers.toy_ave import write_ave
 from tests.helpers.typed import typed
+from valor.data.datasets.dataset import dataset_of
 from valor.data.predictions import Predictions, write_predictions
 from valor.data.tables import EVENT_TABLES, WEAK_TABLES, write_event_table, write_weak_table
 
@@ -103,3 +105,26 @@ def test_an_unknown_class_is_told_beside_names_whose_ends_are_seen(toy, tmp_path
         "harvest", table, "--videos", tmp_path, "--store", tmp_path / "s", "--classes", TYPED, "--plan"
     ).complaint()
     assert "unknown class 'Cri, baby' (did you mean Cry, baby?); known are \"Cry, baby\", Dog; " in said
+
+
+@pytest.mark.parametrize("words", [
+    "lint data", "evaluate p.npz --annotations data --split test",
+    "plot classes p.npz --annotations data --split test --out c.png",
+    "view p.npz --data data --out v.html", "calibrate p.npz --annotations data --split test --out t.json",
+    "train demo --data data", "harvest m.csv --videos . --store store",
+])  # fmt: skip
+def test_a_class_with_a_typo_gets_a_guess(toy, tmp_path, monkeypatch, words):
+    for name in ("data", "p.npz"):
+        (tmp_path / name).symlink_to(toy / name)
+    (tmp_path / "m.csv").write_text("filename\tevent_labels\naaaaaaaaaaa_0_10\tSpeech\n")
+    monkeypatch.chdir(tmp_path)
+    assert (
+        "got 'Spech' (did you mean Speech?), which is no file; names"
+        in typed(*words.split(), "--classes", "Spech").complaint()
+    )
+
+
+def test_the_guess_is_of_the_data_set_too(tmp_path):
+    write_ave(tmp_path)
+    with pytest.raises(ValueError, match=r"got 'Mandolim' \(did you mean Mandolin\?\)"):
+        dataset_of(tmp_path).names_in(tmp_path, "Mandolim")

@@ -153,7 +153,9 @@ class DataSet:
             typed: As `read_class_names` takes; None for those of the data set, and of LLP for a `classes.json` there or
                 what the store there knows.
         """
-        return self.names if typed is None and self.name != "llp" else read_class_names(typed, place_of(folder))
+        if typed is None and self.name != "llp":
+            return self.names
+        return read_class_names(typed, place_of(folder), self.names)
 
     def read_split(
         self, folder: Path | str, split: str, names: Sequence[str] | None = None, *, truth_version: str | None = None
