@@ -1,6 +1,7 @@
 """What is installed, which teachers and files are there, and what to do about what is not; all without a network."""
 
 import importlib.metadata
+import logging
 import os
 import platform
 import shutil
@@ -10,6 +11,8 @@ from importlib import import_module
 from pathlib import Path
 
 from valor.data.datasets.dataset import LLP, DataSet, dataset_of
+
+_LOG = logging.getLogger(__name__)
 
 NEEDED = (
     "torch",
@@ -104,25 +107,42 @@ def _scores_only() -> list[Finding]:
     ]
 
 
-def weight_findings(names: Sequence[str], data: Path | None = None) -> list[Finding]:
+_EACH = 5
+"""Seconds that it takes to load what reads the captions of a teacher, as of CLIP or CLAP on a plain server."""
+
+
+def weight_findings(names: Sequence[str], data: Path | None = None, *, progress: bool = False) -> list[Finding]:
     """Whether some teachers could work here: weights on this machine, captions they read; asks nothing of a network.
 
     Args:
         names: Short names or open ones.
         data: The data folder whose classes they would read; None for those of LLP.
+        progress: Whether to say about how long it takes, and to show a bar.
 
     Raises:
         ValueError: A name is none of a teacher.
     """
     from valor.data.datasets.to_harvest import vocabulary_of
+    from valor.label_harvest.progress import progress_bar
     from valor.label_harvest.teachers.build import check_teacher
     from valor.teachers import NONE, TeacherChoice, check_judges, weights_of
 
-    found = []
-    classes = vocabulary_of(None, data) if names else ()
-    for name in names:
-        if (role := check_teacher(name)) not in ("visual", "audio"):
+    found: list[Finding] = []
+    roles = {name: check_teacher(name) for name in names}
+    for name, role in roles.items():
+        if role not in ("visual", "audio"):
             raise ValueError(f"weights must be of a teacher that looks or listens, got {name!r}, which is {role}")
+    if not roles:
+        return found
+    classes = vocabulary_of(None, data)
+    if progress:
+        _LOG.info(
+            "looks for weights and loads what reads captions: about %d s for each of %d teacher%s",
+            _EACH,
+            len(roles),
+            "s" * (len(roles) > 1),
+        )
+    for name, role in progress_bar(roles.items(), enabled=progress, desc="teachers", unit="teacher", leave=False):
         visual, audio = (name if role == of else NONE for of in ("visual", "audio"))
         choice = TeacherChoice(visual=visual, audio=audio)
         for one in weights_of(choice):

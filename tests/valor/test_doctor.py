@@ -257,6 +257,13 @@ def test_without_torch_where_only_scores_were_installed_that_is_said_once_and_is
 
 def test_weights_that_are_asked_for_and_not_here_end_it_with_three(monkeypatch):
     monkeypatch.setattr("valor.label_harvest.teachers.hub._cached", lambda *_: None)
+    shown = []
+
+    def bar(items, *, enabled, **_):
+        shown.append((len(items), enabled))
+        return items
+
+    monkeypatch.setattr("valor.label_harvest.progress.progress_bar", bar)
     done = typed("doctor", "--weights", "demo-audio,clip-vit-l14")
     assert done.code == 3 and re.search(r"^ok +weights of demo-audio +/.*demo_audio.safetensors$", done.out, re.M)
     assert re.search(
@@ -265,6 +272,8 @@ def test_weights_that_are_asked_for_and_not_here_end_it_with_three(monkeypatch):
         done.out,
         re.M,
     )
+    assert done.err.endswith("about 5 s for each of 2 teachers\n") and shown == [(2, True)]
+    assert not typed("doctor", "--weights", "demo-audio", "--quiet").err and shown[1:] == [(1, False)]
     assert "teacher must be one of" in typed("doctor", "--weights", "clip-vit-b").complaint()
 
 

@@ -44,7 +44,8 @@ def run(cli: argparse.Namespace) -> int:
         for line in teacher_lines():
             say(line)
         return DONE
-    findings = examine(cli.data) + weight_findings([name for name in cli.weights.split(",") if name], cli.data)
+    asked = [name for name in cli.weights.split(",") if name]
+    findings = examine(cli.data) + weight_findings(asked, cli.data, progress=not cli.quiet)
     for finding in findings:
         remedy = f"  -> {typed_words(finding.remedy, WORDS)}" if finding.remedy else ""
         say(f"{finding.state:8s}{finding.subject + '  ':26s}{finding.found}{remedy}")

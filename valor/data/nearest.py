@@ -40,7 +40,7 @@ def nearest_said(
     for modality in range(len(MODALITIES)):
         if np.isnan(lacks[:, modality]).all():
             continue
-        at, number = np.unravel_index(np.nanargmin(lacks[:, modality]), lacks[:, modality].shape)
+        at, number = divmod(int(np.nanargmin(lacks[:, modality])), len(class_names))
         there = at, modality, number
         said = f"{join_names([class_names[number]])}, {_SEEN_AS[modality]} at {spans[at]} with {probs[there]:.3g}"
         said += f", marked from {limits[modality, number]:.3g} on"

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from valor.eval.decide import PostProcessing, rule_text, spread_thresholds
 from valor.eval.events import MODALITIES, BoolArray, FloatArray
 from valor.label_harvest.store.manifest import composed, media_id
 
+from .names import list_names
 from .parse_file import FORMAT, Parse, read_parse
 from .parsed_media import replaced_note, was_replaced
 from .predictions import Predictions
@@ -92,7 +93,7 @@ def read_parse_predictions(
     gate = "none" if gates == DROPPED else first.decision.gate
     moving = [gate != "none" and _moves(parse) for parse in parses]
     if any(moving):
-        _say_moving([file for file, moves in zip(files, moving, strict=True) if moves], gates)
+        _say_moving({file: parse for file, parse, moves in zip(files, parses, moving, strict=True) if moves}, gates)
     held = None if gate == "none" else np.stack([_gate(p, moves) for p, moves in zip(parses, moving, strict=True)])
     probs = [
         np.where(_gate_open(parse), parse.segment_probs, 0) if moves else parse.segment_probs
@@ -261,20 +262,30 @@ def _gate_open(parse: Parse) -> BoolArray:
     return reached
 
 
-def _say_moving(files: Sequence[Path], gates: str) -> None:
-    """Refuse gates that change, or say how they count."""
+def _say_moving(parses: Mapping[Path, Parse], gates: str) -> None:
+    """Refuse gates that change, or say how they count and which classes they kept out."""
+    first = next(iter(parses))
     if gates != DECIDED:
         raise ValueError(
-            f"{files[0]}: its gate changes from window to window, which thresholds of clips cannot follow; parse with "
+            f"{first}: its gate changes from window to window, which thresholds of clips cannot follow; parse with "
             "gate='none', or clips no longer than a window"
         )
-    others = len(files) - 1
-    more = f" and {others} more parse{'s' * (others > 1)}" if others else ""
+    kept_out = [name for parse in parses.values() for name in _kept_out(parse)]
+    which = f"seconds of {list_names(list(dict.fromkeys(kept_out)), 8)}" if kept_out else "nothing"
+    others = len(parses) - 1
     _LOG.warning(
-        "%s%s: long media were parsed in pieces (windows), and whether a class occurs was decided in each piece; "
-        "scored is what was decided there, as the viewer shows it",
-        files[0], more,
+        "%s%s: long media were judged in pieces of some seconds (windows), and a class counts there only where it is "
+        "probable in the piece as a whole, too, which left out %s. It is scored as the parse marks it and the viewer "
+        "shows it; gate='none' counts every second that is probable by itself",
+        first, f" and {others} more parse{'s' * (others > 1)}" if others else "", which,
     )  # fmt: skip
+
+
+def _kept_out(parse: Parse) -> list[str]:
+    """Classes of which a gate closes a segment that reaches its threshold."""
+    open_without = replace(parse, decision=replace(parse.decision, gate="none"), gate_probs=None).predicted
+    lost = np.asarray((open_without & ~parse.predicted).any(axis=(0, 1)))
+    return [name for name, is_lost in zip(parse.class_names, lost, strict=True) if is_lost]
 
 
 def _gate(parse: Parse, moves: bool) -> FloatArray:

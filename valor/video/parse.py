@@ -134,7 +134,7 @@ def _parse(
                 watch(survey, window)
         heard_or_seen = [window for window in windows if window.present.any()]
         if heard_or_seen:
-            _judge(system, heard_or_seen, gatherer, rule.gate, probs, gates)
+            _judge(system, heard_or_seen, gatherer, str(rule.gate), probs, gates)
         moved.by(len(windows))
     rows = own_of_film(film.shots, film.grid)
     merged = probs.result()[rows]

@@ -98,6 +98,15 @@ def test_any_threshold_marks_of_a_film_what_its_own_gate_lets_pass(tmp_path, thr
         assert marked.sum() > film.predicted.sum()
 
 
+def test_a_note_says_which_classes_a_gate_left_out_and_how_to_count_them(tmp_path, caplog):
+    film = toy_parse()
+    film.segment_probs[6:, :, 0], film.gate_probs[6:] = 0.2, 0.1  # no Speech there that could be left out
+    read_parse_predictions(parse_files(folder_of(tmp_path, film=film)), gates=DECIDED)
+    told = caplog.text
+    assert "film.json: long media were judged in pieces" in told and "gate='none' counts every second" in told
+    assert "probable in the piece as a whole, too, which left out seconds of Glass_breaking. It is scored" in told
+
+
 def test_evaluate_keeps_the_gate_of_a_film_or_refuses(tmp_path):
     film = replace(toy_parse(), decision=replace(toy_parse().decision, clip_threshold=0.7))
     film.gate_probs[6:] = 0.6  # shut, and open at one half
