@@ -108,7 +108,8 @@ def _scores_only() -> list[Finding]:
 
 
 _EACH = 5
-"""Seconds that it takes to load what reads the captions of a teacher, as of CLIP or CLAP on a plain server."""
+"""Seconds, about, that it takes to load what reads the captions of a teacher: 2 of processor time where a teacher has no
+weights yet, more by a guess where they are read."""
 
 
 def weight_findings(names: Sequence[str], data: Path | None = None, *, progress: bool = False) -> list[Finding]:
