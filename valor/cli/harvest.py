@@ -187,9 +187,9 @@ def run(cli: argparse.Namespace) -> int:
     options = HARVEST.read(cli, **typed, grid=grid_of(data))
     classes = vocabulary_of(cli.classes, data, store=cli.store)
     choice = TEACHERS.read(cli)
-    known = known_store(choice, classes, options)
     read = partial(_read_folder, cli.store, aside=cli.format == "json") if untagged else read_any_manifest
     manifest = read(cli.manifest, class_names(classes))
+    known = known_store(choice, classes, options)  # imports much, so last
     where = (manifest, roots_of(cli.videos or [cli.manifest]), cli.store)
     if cli.plan:
         return _plan(cli, plan_harvest(*where, known, options.scope), options.shard_size, known, classes)

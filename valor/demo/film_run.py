@@ -187,7 +187,7 @@ def _harvest_and_label(out: Path, films: Films, splits: dict[str, Split], *, pro
     own = [class_names(LLP_CLASSES).index(name) for name in FILM_CLASSES]
     thresholds = {role: held[role][own] for role in roles}
     write_json(out / "thresholds.json", {role: found.tolist() for role, found in thresholds.items()})
-    labels, _ = write_label_folder(out / "labels" / "valor", store, thresholds)
+    labels, _ = write_label_folder(out / "labels" / "valor", store, thresholds, tuned=[])  # on samples of no film
     return label_quality(labels, splits["test"])
 
 

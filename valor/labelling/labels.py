@@ -1,6 +1,6 @@
 """Evidence of a store -> pseudo labels: the thresholds of its teachers, the clips that get labels, who made them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from valor.data.label_file import (
     write_label_facts,
     write_pseudo_labels,
 )
-from valor.data.provenance import EXTRA, told_by
+from valor.data.provenance import EXTRA, TUNED, told_by
 from valor.data.thresholds import read_thresholds
 from valor.data.vocabulary import LLP_CLASSES, PLAIN_AUDIO, PLAIN_VISUAL, EventClass
 from valor.eval.events import MODALITIES
@@ -118,7 +118,12 @@ def label_clips(
 
 
 def write_label_folder(
-    folder: Path, store: EvidenceStore, thresholds: Mapping[str, np.ndarray], *, temperature: float | None = None
+    folder: Path,
+    store: EvidenceStore,
+    thresholds: Mapping[str, np.ndarray],
+    *,
+    temperature: float | None = None,
+    tuned: Sequence[str] | None = None,
 ) -> tuple[PseudoLabels, dict[str, str]]:
     """Write what `label_clips` gives, with its provenance.
 
@@ -127,12 +132,14 @@ def write_label_folder(
         store: Evidence with the similarity arrays read.
         thresholds: float [C] by role.
         temperature: As for `label_clips`.
+        tuned: What was chosen on the truth of val, such as `label cuts`; None where nobody knows.
 
     Returns:
         What `label_clips` gives.
     """
     labels, left_out = label_clips(store, thresholds, temperature=temperature)
     facts = provenance_of(store.manifest, thresholds, left_out, temperature=temperature)
+    facts |= {} if tuned is None else {TUNED: list(tuned)}
     write_label_facts(folder, facts | {UNDER_WAY: True})
     write_labels(folder, labels)
     write_label_facts(folder, facts)

@@ -1,8 +1,11 @@
 """`valor harvest`: what it prints, and how its options reach the run."""
 
 import json
+import os
 import re
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +23,7 @@ from valor.label_harvest.media.process import DecodeLimits
 from valor.label_harvest.store.shards import KnownClip
 from valor.label_harvest.store.store import read_store
 
+ROOT = Path(__file__).resolve().parents[3]
 CLIPS = ("a", "b", "c", "d", "e")
 HERE = ("--workers", "0")
 """Where decoding is not what is tested: starting its processes takes longer."""
@@ -435,3 +439,17 @@ def test_clips_of_any_length_are_read_whole_unless_said_otherwise(world, tmp_pat
     assert done.code == 0, done.err
     (folder,) = (tmp_path / "store").iterdir()
     assert {array.shape[1] for array in read_store(folder).arrays.values()} == {read}
+
+
+def test_a_missing_table_is_refused_before_the_libraries_of_teachers_are_loaded(tmp_path):
+    code = (
+        "import sys\n"
+        "from valor.__main__ import main\n"
+        "print('=', main(['harvest', 'nope.tsv', '--videos', '.', '--store', 'store']))\n"
+        "print('=', sorted({'torch', 'open_clip', 'laion_clap', 'transformers'} & set(sys.modules)))\n"
+    )
+    words = [sys.executable, "-c", code]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ["= 2", "= []"], done.stderr
+    assert "nope.tsv: the manifest cannot be read" in done.stderr

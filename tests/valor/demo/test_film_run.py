@@ -13,6 +13,7 @@ import valor.demo.film_run
 from tests.helpers.toy_demo import cheapen
 from tests.helpers.typed import typed
 from valor.data.datasets.dataset import dataset_of
+from valor.data.label_file import read_label_facts
 from valor.demo.film_report import (
     film_scores,
     precision_sheet,
@@ -65,6 +66,10 @@ def test_films_are_a_data_set_of_unlike_lengths_harvested_to_their_ends(finished
     assert len(set(harvested.values())) > 3
     assert result.test.valid is not None and result.predictions["valor"].valid is not None
     np.testing.assert_array_equal(result.predictions["valor"].valid, result.test.valid)
+
+
+def test_the_cuts_of_the_labels_are_known_not_to_be_tuned_on_val(finished: tuple[Path, FilmResult]) -> None:
+    assert read_label_facts(finished[0] / "labels" / "valor")["tuned"] == []
 
 
 def test_scores_json_holds_precision_anchors_and_rules(finished: tuple[Path, FilmResult]) -> None:

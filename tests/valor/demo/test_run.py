@@ -152,6 +152,12 @@ def test_the_picture_is_a_png_of_a_typical_clip(finished: tuple[Path, DemoResult
     assert (tmp_path / "demo.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
+def test_the_cuts_of_the_labels_are_known_not_to_be_tuned_on_val(finished: tuple[Path, DemoResult]) -> None:
+    from valor.training.facts import facts_beside
+
+    assert facts_beside(finished[0] / "runs" / "valor" / "seed-0").tuned == ("epoch",)
+
+
 def test_the_control_moves_scores_and_nothing_else(finished: tuple[Path, DemoResult]) -> None:
     from valor.data.tables import read_split
     from valor.data.vocabulary import LLP_CLASSES, class_names
