@@ -108,8 +108,8 @@ def _scores_only() -> list[Finding]:
 
 
 _EACH = 5
-"""Seconds, about, that it takes to load what reads the captions of a teacher: 2 of processor time where a teacher has no
-weights yet, more by a guess where they are read."""
+"""Seconds, about, that it takes to load what reads the captions of a teacher: 2 of processor time where a teacher has
+no weights yet, more by a guess where they are read."""
 
 
 def weight_findings(names: Sequence[str], data: Path | None = None, *, progress: bool = False) -> list[Finding]:
