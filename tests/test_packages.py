@@ -150,7 +150,9 @@ def test_a_system_without_such_processes_says_so_in_one_sentence():
 
 def test_the_container_installs_the_tested_set():
     lines = [line for line in (ROOT / "Containerfile").read_text().splitlines() if line and not line.startswith("#")]
-    assert {line.split(" ")[0] for line in lines} == {"FROM", "WORKDIR", "COPY", "RUN", "USER", "ENTRYPOINT", "CMD"}
+    known = {"FROM", "ARG", "WORKDIR", "COPY", "RUN", "USER", "ENTRYPOINT", "CMD"}
+    assert {line.split(" ")[0] for line in lines} == known
+    assert [line for line in lines if "$TORCH_INDEX" in line] and "ARG TORCH_INDEX=https://" in "\n".join(lines)
     copied = [name for line in lines if line.startswith("COPY") for name in line.split(" ")[1:-1]]
     assert all((ROOT / name).exists() for name in copied)
     pins = set((ROOT / "constraints.txt").read_text().splitlines())

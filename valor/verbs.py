@@ -110,12 +110,12 @@ def harvest(
         options = replace(options, grid=grid_of(folder))
     with end_noted(options.log_json, {"share": str(options.share), "store": str(store)}):
         vocabulary = vocabulary_of(classes, folder, store=place_of(store))
-        known, share, size = known_store(choice, vocabulary, options), options.share, options.shard_size
         names = class_names(vocabulary)
         if videos is None:
             clips = read_media_folder(table, names, clips_there(store))
         else:
             clips = read_manifest(table, names)
+        known, share, size = known_store(choice, vocabulary, options), options.share, options.shard_size
         where = (clips, table if videos is None else videos, place_of(store))
         media = check_inputs(*where, known, share=share, shard_size=size)
         built = build_teachers(choice, vocabulary)
