@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from valor.label_harvest.store.manifest import composed, media_id
 
 from .names import list_names
 from .parse_file import FORMAT, Parse, read_parse
-from .parsed_media import replaced_note, was_replaced
+from .parsed_media import MediaInfo, replaced_note, was_replaced
 from .predictions import Predictions
 
 _LOG = logging.getLogger(__name__)
@@ -27,6 +27,8 @@ HEAD = 4096
 
 _EVENTS = (".label-studio.json", ".fiftyone.json")
 """Event files that `valor parse` writes beside parses."""
+_DIGEST = re.compile("[0-9a-f]{8}")
+"""What `valor parse` puts behind the name of media that is not the only one of its name."""
 _MARK = re.compile(rf'"format"\s*:\s*"{FORMAT}"'.encode())
 
 
@@ -186,16 +188,41 @@ def _in_order(rule: PostProcessing, own: Sequence[str], class_names: Sequence[st
     return replace(rule, **by_class)  # type: ignore[arg-type]  # thresholds may be given as arrays
 
 
+def clip_names(files: Sequence[Path], media: Sequence[MediaInfo], known: Collection[str] = ()) -> list[str]:
+    """What parsed media are called as clips: by their own names.
+
+    Where other media has the name too, `valor parse` calls its file NAME-DIGEST.json, by a digest of where the media
+    lies; so is the clip called then, and stays so whatever else is parsed into the folder.
+
+    Args:
+        files: Of the parses.
+        media: What each is of.
+        known: Names of clips that there are: media of such a name is that clip, where nothing else is called so.
+    """
+    stems = [composed(Path(one.name).stem) for one in media]
+    own = [_by_place(file, stem) for file, stem in zip(files, stems, strict=True)]
+    return [
+        stem if stem in known and name not in known and stem not in own else name
+        for name, stem in zip(own, stems, strict=True)
+    ]
+
+
+def _by_place(file: Path, stem: str) -> str:
+    """The name of media, with the digest that the file of its parse has."""
+    named = composed(file.stem)
+    return named if named.startswith(f"{stem}-") and _DIGEST.fullmatch(named.removeprefix(f"{stem}-")) else stem
+
+
 def _clip_ids(files: Sequence[Path], parses: Sequence[Parse], known: Sequence[str]) -> tuple[str, ...]:
     """What each parse is called: its media's own name, or the known id whose media has that name."""
     by_media: dict[str, list[str]] = {}
     known = [composed(clip_id) for clip_id in known]
     for clip_id in known:
         by_media.setdefault(media_id(clip_id), []).append(clip_id)
+    names = clip_names(files, [parse.media for parse in parses], {*known, *by_media})
     found: dict[str, Path] = {}
-    for file, parse in zip(files, parses, strict=True):
-        stem = composed(Path(parse.media.name).stem)
-        candidates = [stem] if stem in known else by_media.get(stem, [stem])
+    for file, parse, name in zip(files, parses, names, strict=True):
+        candidates = [name] if name in known else by_media.get(name, [name])
         if len(candidates) > 1:
             raise ValueError(
                 f"{file}: expected media of one clip of the split, got {parse.media.name}, which may be "

@@ -1,6 +1,7 @@
 """Files of events that a tool saved, into a folder of corrections, as if they had been drawn in the viewer."""
 
 import logging
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -402,6 +403,7 @@ def _clip_of(media: ReadMedia, path: Path, opened: Opened) -> str:
         found = [clip_id for clip_id, own in forms.items() if wanted & own]
         exact = [clip_id for clip_id in found if composed(name) in (clip_id, opened.media[clip_id].name)]
         if len(exact or found) == 1:
+            _refuse_other_address((exact or found)[0], media, path, opened)
             return (exact or found)[0]
         if len(found) > 1:
             raise ValueError(f"{path}: {name!r:.200} may be {' or '.join(found[:_SHOWN])}; call it by the whole name")
@@ -411,6 +413,19 @@ def _clip_of(media: ReadMedia, path: Path, opened: Opened) -> str:
         f"{path}: expected events of one of {len(known):,} clips, {', '.join(known[:_SHOWN])}{more}, got "
         f"{' or '.join(f'{name!r:.200}' for name in names)}; rename the file after its media, or give it as CLIP=FILE"
     )
+
+
+def _refuse_other_address(clip_id: str, media: ReadMedia, path: Path, opened: Opened) -> None:
+    """Refuse a file that goes by the name of one clip and gives the address of the media of another."""
+    if media.clip_id or not media.address:
+        return
+    address = os.path.realpath(path.parent / media.address)
+    of = {os.path.realpath(info.path): one for one, info in opened.media.items() if info.path}
+    if of.get(address, clip_id) != clip_id:
+        raise ValueError(
+            f"{path}: its name is that of {clip_id}, and the media it gives, {media.address}, that of {of[address]}; "
+            "rename the file after the right one, or give it as CLIP=FILE"
+        )
 
 
 def _names_of(media: ReadMedia, path: Path) -> list[str]:

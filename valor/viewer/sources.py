@@ -17,7 +17,7 @@ from valor.data.datasets.dataset import LLP, DataSet, dataset_of
 from valor.data.label_file import FILE_NAME, read_pseudo_labels
 from valor.data.names import list_names, named_source
 from valor.data.parse_file import OF_DRAWINGS, Parse, read_parse
-from valor.data.parse_folder import parse_files
+from valor.data.parse_folder import clip_names, parse_files
 from valor.data.parsed_media import replaced_note, told_apart, was_replaced
 from valor.data.prediction_files import read_any_predictions
 from valor.data.predictions import Predictions, decisions, gate_of
@@ -26,6 +26,7 @@ from valor.data.tables import LLP_SEGMENTS, Split
 from valor.eval.decide import PostProcessing, gate_probs, spread_thresholds
 from valor.eval.events import MODALITIES, FloatArray
 from valor.label_harvest.store.manifest import composed, media_id
+from valor.label_harvest.store.videos import name_by_place
 from valor.training.run_folder import BEST, PREDICTIONS
 
 from .documents import Clip, Document, Limits, Marks, System, spread_marks, spread_system
@@ -137,6 +138,7 @@ def _split_ids(wanted: _Wanted) -> dict[str, str]:
 def _gather(named: list[tuple[str | None, Path]], wanted: _Wanted, known: dict[str, str]) -> list[Gathered]:
     """Every system once; parses of one system are gathered wherever they stand."""
     systems: dict[str, Gathered] = {}
+    by_file: dict[tuple[str, str], str] = {}
     for name, path in named:
         files = parse_files(path)
         if not files:
@@ -144,14 +146,17 @@ def _gather(named: list[tuple[str | None, Path]], wanted: _Wanted, known: dict[s
             spare = own if own not in systems else f"{own} ({len(systems) + 1})"
             systems[spare] = _of_predictions(spare, path, wanted)
             continue
-        for file in files:
-            parse = read_parse(file)
+        parses = [read_parse(file) for file in files]
+        called = clip_names(files, [parse.media for parse in parses], known)
+        for file, parse, clip_id in zip(files, parses, called, strict=True):
             own = name or system_name(parse)
             if own not in systems:
                 limits = parsed_limits(parse)
                 system = System(name=own, thresholds=limits.segment, gate_thresholds=limits.gate)
                 systems[own] = Gathered(system=system, class_names=parse.class_names)
-            _add_parse(systems[own], parse, file, known)
+            of = (parse.media.path or clip_id, parse.media.name)
+            same = by_file.setdefault(of, clip_id)  # one file is one clip of all systems
+            _add_parse(systems[own], parse, file, known.get(same, same))
     return list(systems.values())
 
 
@@ -271,13 +276,14 @@ def parsed_marks(parse: Parse) -> Marks:
     )
 
 
-def _add_parse(held: Gathered, parse: Parse, path: Path, known: dict[str, str]) -> None:
-    """Add one media file; two of one name keep apart, by a number."""
+def _add_parse(held: Gathered, parse: Parse, path: Path, name: str) -> None:
+    """Add one media file; two of one name keep apart by where they lie."""
     if parse.class_names != held.class_names:
         raise ValueError(f"{path}: its classes differ from those of the other parses of {held.system.name!r}")
-    stem = composed(_BREAKS.sub("_", Path(parse.media.name).stem).strip()) or "media"
-    own = known.get(stem, stem)
+    own = composed(_BREAKS.sub("_", name).strip()) or "media"
     clip_id = own
+    if clip_id in held.marks:
+        clip_id = own = f"{own}-{name_by_place(Path(parse.media.path or path)).rpartition('-')[2]}"
     while clip_id in held.marks:
         clip_id = f"{own}-{sum(other.startswith(own) for other in held.marks) + 1}"
     if was_replaced(parse.media):

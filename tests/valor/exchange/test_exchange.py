@@ -288,11 +288,11 @@ def test_a_folder_with_a_film_is_scored_as_far_as_it_can_be(parses, tmp_path, ca
     assert "or nobody corrected them yet (film.json, my yard.json)" in caplog.text
     assert "1 of 1 test clips" in (told := capsys.readouterr().out) and "100.0     100.0" in told
     assert typed("evaluate", parses, "--annotations", "all", "--split", "test") == 0
-    assert "film.json: long media were parsed in pieces (windows), and whether a class occurs" in caplog.text
+    assert "film.json: long media were judged in pieces of some seconds (windows), and a class" in caplog.text
     assert "100.0     100.0" in capsys.readouterr().out
     caplog.clear()
     assert typed("evaluate", parses, "--annotations", "all", "--split", "test", "--gate", "none") == 0
-    assert "at once (a window)" not in caplog.text and " 92.2 " in capsys.readouterr().out
+    assert "judged in pieces" not in caplog.text and " 92.2 " in capsys.readouterr().out
 
 
 def test_a_short_clip_without_picture_at_its_end_is_no_film(parses, caplog, capsys):

@@ -149,9 +149,10 @@ def read_elan(path: Path, rate_of: RateOf) -> list[ReadMedia]:
                 ReadEvent(class_name=said or name, modality=modality, onset=times[0], offset=times[1], where=place)
             )
     address = "" if media is None else media.get("RELATIVE_MEDIA_URL") or media.get("MEDIA_URL") or ""
-    name = address.replace("\\", "/").rpartition("/")[2]
+    address = address.replace("\\", "/")
     is_link = media is not None and not media.get("RELATIVE_MEDIA_URL")
-    return [ReadMedia(name=unquote(name) if is_link else name, events=tuple(events), others=tuple(others))]
+    lies = unquote(address).removeprefix("file://") if is_link else address
+    return [ReadMedia(name=lies.rpartition("/")[2], address=lies, events=tuple(events), others=tuple(others))]
 
 
 def _slots_of(root: Xml.Element, path: Path) -> dict[str | None, str | None]:

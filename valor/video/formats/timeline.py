@@ -109,6 +109,8 @@ class ReadMedia:
     name: str
     """What it calls the media; empty where it does not name them."""
     events: tuple[ReadEvent, ...]
+    address: str = ""
+    """Where it says that they lie, from its own folder; empty where it does not say."""
     modalities: tuple[str, ...] = MODALITIES
     """Of which it speaks: a file of audible events says nothing of visible ones."""
     unit: float = 0.0
