@@ -64,10 +64,9 @@ class Interval:
     """Chance of a difference this large between systems that are alike; None for a single system."""
 
     def text(self, decimals: int = 1) -> str:
-        """Write `62.0 [60.4, 63.5]`, or with its sign `+8.0 [+6.9, +9.1]` where it is a difference of mixed sign."""
+        """Write `62.0 [60.4, 63.5]`, a difference with its signs, `+8.0 [+6.9, +9.1]`."""
         sign = "" if self.p_value is None else "+"
-        ends = "+" if sign and self.low < 0 < self.high else ""
-        return f"{self.value:{sign}.{decimals}f} [{self.low:{ends}.{decimals}f}, {self.high:{ends}.{decimals}f}]"
+        return f"{self.value:{sign}.{decimals}f} [{self.low:{sign}.{decimals}f}, {self.high:{sign}.{decimals}f}]"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -203,7 +202,7 @@ def compare(
         >>> better, worse = score(truth, truth), score(truth & (np.arange(10) < 5).reshape(10, 1, 1), truth)
         >>> result = compare(better, worse, resamples=100).of("segment", "audio")
         >>> difference_line("VALOR", "HAN", result), round(result.p_value, 4)
-        ('VALOR - HAN = +33.3 [33.3, 33.3]', 0.0099)
+        ('VALOR - HAN = +33.3 [+33.3, +33.3]', 0.0099)
     """
     if scores.clips != baseline.clips:
         raise ValueError(
@@ -238,7 +237,7 @@ def p_text(p_value: float) -> str:
 
 
 def difference_line(name: str, baseline: str, difference: Interval, *, decimals: int = 1) -> str:
-    """Write a comparison in one line, as `VALOR - HAN = +8.0 [6.9, 9.1]`.
+    """Write a comparison in one line, as `VALOR - HAN = +8.0 [+6.9, +9.1]`.
 
     Args:
         name: the system.

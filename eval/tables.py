@@ -145,7 +145,7 @@ class Sheet:
         cells = [[cell.text + cell.after for cell in _cells(row)] for row in (self.columns, *self.rows)]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         room = min(max(60, sum(widths) + 2 * len(widths)), 120)  # letters of a line, as many as the table is wide
-        said = [line for note in notes for line in textwrap.wrap(note, room)]
+        said = [line for note in notes for line in textwrap.wrap(_commands_whole(note), room, break_on_hyphens=False)]
         below = [
             rf"\multicolumn{{{len(self.columns)}}}{{l}}{{\footnotesize {latex_escaped(line)}}} \\" for line in said
         ]
@@ -219,12 +219,22 @@ def latex_told(
 
 
 def latex_escaped(text: str) -> str:
-    """Escape what LaTeX reads as commands; a minus before a number is one, not a hyphen."""
+    """Escape what LaTeX reads as commands, and set `commands` as such; a minus before a number is one, no hyphen."""
     special = {character: rf"\{character}" for character in "&%$#_{}"}
     special |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$"}
+    special |= {"†": r"$\dagger$", _UNBROKEN: "~"}
     special |= {"<": "$<$", ">": "$>$", "≤": r"$\leq$", "Δ": r"$\Delta$", "≥": r"$\geq$", "−": "$-$"}
     minus = re.sub(r"(?<![\w.-])-(?=\d)", "−", text.replace(">=", "≥").replace("<=", "≤"))
-    return "".join(special.get(character, character) for character in minus).replace(r" $\pm$ ", r"\,$\pm$\,")
+    escaped = "".join(special.get(character, character) for character in minus).replace(r" $\pm$ ", r"\,$\pm$\,")
+    return re.sub(r"`([^`]+)`", lambda typed: rf"\texttt{{{typed[1].replace('--', '-{}-')}}}", escaped)
+
+
+_UNBROKEN = "\N{NO-BREAK SPACE}"
+
+
+def _commands_whole(note: str) -> str:
+    """A note in which no line ends within a command."""
+    return re.sub(r"`[^`]+`", lambda typed: typed[0].replace(" ", _UNBROKEN), note)
 
 
 def _cells(row: Sequence[Cell | str]) -> list[Cell]:

@@ -276,9 +276,9 @@ def score(
     """
     _use(own_files)
     from valor.eval.decide import named_rule
-    from valor.scoring.given import TruthOptions, called, judge_of, note_open_gate
+    from valor.scoring.given import called, judge_of, note_open_gate, truth_options
 
-    judge = judge_of(truth, split, named_rule(rule), TruthOptions(**options))
+    judge = judge_of(truth, split, named_rule(rule), truth_options("score", options))
     found = judge.scores(predictions, clip_probs=clip_probs, modality_probs=modality_probs)
     note_open_gate(called(predictions), [found])
     return found
@@ -319,9 +319,9 @@ def compare(
     """
     _use(own_files)
     from valor.eval.decide import named_rule
-    from valor.scoring.given import TruthOptions, compared, judge_of
+    from valor.scoring.given import compared, judge_of, truth_options
 
-    told = TruthOptions(**options)
+    told = truth_options("compare", options)
     judge = None if truth is None else judge_of(truth, split, named_rule(rule), told)
     return compared(system, baseline, judge, names)
 

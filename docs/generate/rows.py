@@ -98,8 +98,8 @@ def _published() -> str:
     parts = [
         "# Published rows",
         "Figures as papers print them, in percent, with where they were read. `valor table RUN --published` shows "
-        "those of LLP beside your own runs. *Confidence* is `seen` (read in the source), `second-hand` (in another "
-        "project's account) or `computed` (from the annotation tables). Figures known from memory alone are none.",
+        "those of LLP beside your own runs. *Confidence* is `seen` (read in the source), `second-hand` (in a third "
+        "party's account alone) or `computed` (from the annotation tables). Figures known from memory alone are none.",
     ]
     for dataset in DATASETS.values():
         if dataset.published is not None:

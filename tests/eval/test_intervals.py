@@ -149,7 +149,7 @@ def test_systems_that_are_alike_are_rarely_called_unlike():
 
 
 def test_lines_as_they_are_quoted():
-    assert difference_line("VALOR", "HAN", Interval(8.04, 6.9, 9.06, 0.0001)) == "VALOR - HAN = +8.0 [6.9, 9.1]"
+    assert difference_line("VALOR", "HAN", Interval(8.04, 6.9, 9.06, 0.0001)) == "VALOR - HAN = +8.0 [+6.9, +9.1]"
     mixed = difference_line("A", "B", Interval(-0.2, -0.94, 0.51, 0.6))
     assert mixed == "A - B = -0.2 [-0.9, +0.5]"
     assert difference_line("A", "B", Interval(-2.0, -3.0, -1.0, 0.01), decimals=2) == "A - B = -2.00 [-3.00, -1.00]"
@@ -262,7 +262,7 @@ def test_the_interval_holds_the_true_difference_as_often_as_it_says():
 
 
 def test_equal_differences_leave_no_doubt():
-    assert seed_interval([0.5, 0.5, 0.5]).text() == "+0.5 [0.5, 0.5]"
+    assert seed_interval([0.5, 0.5, 0.5]).text() == "+0.5 [+0.5, +0.5]"
     assert seed_interval([0.5, 0.5]).p_value == 0.0
     assert seed_interval([0.0, 0.0]).p_value == 1.0
 

@@ -228,3 +228,10 @@ def test_the_best_is_bold_only_where_it_is_said_to_be_clear(table):
     whole = to_latex(pair).count(r"\textbf")
     assert whole >= 10 and to_latex(pair, clear=[False] * 10).count(r"\textbf") == 0
     assert 1 <= to_markdown(pair, clear=[True] + [False] * 9).count("**") // 2 <= 2
+
+
+def test_commands_in_notes_are_typeset_whole_and_with_both_hyphens():
+    assert latex_escaped("say `valor a --b_c`, † 1") == r"say \texttt{valor a -{}-b\_c}, $\dagger$ 1"
+    note = f"{'word ' * 11}`valor evaluate A --compare B` says it"
+    below = Sheet(columns=["a"], rows=[["1"]]).to_latex(notes=[note]).partition(r"\bottomrule")[2]
+    assert r"\texttt{valor~evaluate~A~-{}-compare~B} says it} \\" in below

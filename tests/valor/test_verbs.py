@@ -355,3 +355,13 @@ def test_a_running_viewer_answers_until_it_is_closed(tmp_path):
     viewer.close()
     with pytest.raises(URLError):
         urlopen(viewer.url, timeout=2)
+
+
+def test_an_option_that_is_none_is_refused_with_the_name_that_was_meant(tmp_path):
+    toy = write_toy_scores(tmp_path)
+    with pytest.raises(ValueError, match=r"valor.compare calls the folder of the tables truth: write truth= for data="):
+        valor.compare(toy.good, toy.good, data=toy.data, split="test")
+    with pytest.raises(ValueError, match=r"valor.compare has no option 'splt' \(did you mean split\?\); it has allow_"):
+        valor.compare(toy.good, toy.good, toy.data, splt="test")
+    with pytest.raises(ValueError, match=r"valor.score has no option 'allow_subsets' \(did you mean allow_subset\?\)"):
+        valor.score(toy.good, toy.data, allow_subsets=True)

@@ -80,7 +80,11 @@ def add(commands: Commands) -> Parser:
         help="mean F of the classes that training left out, of the others, and their harmonic mean; of a run folder "
         "also with a constant for the unseen ones that is chosen on val (without NAMES: those of the data set)",
     )
-    command.add_argument("--per-class", action="store_true", help="counts, precision, recall and F of every class")
+    command.add_argument(
+        "--per-class",
+        action="store_true",
+        help="counts, precision, recall and F of every class; with --compare also F of the other, and the difference",
+    )
     command.add_argument(
         "--per-clip",
         type=Path,
@@ -217,7 +221,9 @@ def _sections(
     if baseline:
         sections.append(seeds_section(seeds, baseline))
     if cli.per_class:
-        sections += class_sections(seeds.systems, split.class_names, intervals=cli.interval)
+        named = [of.name for of in (seeds, baseline) if of]
+        other = baseline.systems if baseline else ()
+        sections += class_sections(seeds.systems, split.class_names, intervals=cli.interval, beside=other, names=named)
     return sections + (detail_sections(system) if cli.details else [])
 
 

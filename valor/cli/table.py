@@ -22,7 +22,8 @@ def add(commands: Commands) -> Parser:
         "refused, published rows are left out and named. The best of each column is marked; so is a published Type@AV\n"
         "that contradicts its own A, V and AV. Runs on SIMULATED features say so, and no published row stands beside\n"
         "them. Two columns say what a row learned from beside clips and tags, and what of it was chosen on the truth\n"
-        "of validation; the best of rows that differ in these is marked ~. Notes under the table spell the rules out.",
+        "of validation; the best of rows that differ in these is marked ~. The best is the highest, which is no test.\n"
+        "Rows known from a third party's account alone are marked †. Notes under the table spell the rules out.",
         "valor table HAN=runs/han-weak VALOR=runs/valor --published --baseline HAN --out table.md\n"
         "valor table HAN=runs/han-weak VALOR=runs/valor --level segment --columns Type@AV,Event@AV --out table.tex\n"
         "valor table --published",
@@ -34,7 +35,9 @@ def add(commands: Commands) -> Parser:
         help="score file or folder; NAME=RUN to call the row NAME; none for published rows alone",
     )
     command.add_argument(
-        "--published", action="store_true", help="add the published rows of the data set, LLP's, with their sources"
+        "--published",
+        action="store_true",
+        help="add the published rows of the data set, LLP's; the column source says where each was read",
     )
     command.add_argument("--data", type=Path, metavar="DIR", help="data of the set whose published rows are added")
     command.add_argument("--baseline", metavar="NAME", help="row the others are compared with: deltas in points")
@@ -47,7 +50,8 @@ def add(commands: Commands) -> Parser:
         "--columns",
         metavar="NAME,...",
         help="what is printed: figures (audio, visual, audio_visual, type_av, event_av, or event.type_av of one level; "
-        "those of the data set), rule, extra_data, tuned, source (everything; JSON always has all)",
+        "those of the data set), rule, extra_data, tuned, source (all of them, in text and LaTeX without source; JSON "
+        "always has all)",
     )
     command.add_argument("--level", choices=LEVELS, help="figures of segments or of events alone (both)")
     command.add_argument("--mix", action="store_true", help="accept other rules, truths, selections and coverage")

@@ -116,6 +116,6 @@ def _type_av(entry: PublishedRow) -> tuple[float | None, float | None]:
 
 
 def _words(held: Sequence[str] | None) -> str:
-    from valor.scoring.compare import NOTHING
+    from valor.scoring.row import NOTHING
 
     return "not stated" if held is None else ", ".join(held) or NOTHING

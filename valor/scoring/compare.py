@@ -34,7 +34,7 @@ from valor.training.run_folder import HALF_SCORES, ON_TEST_SCORES, SCORES, TUNED
 from .columns import Columns, all_columns
 from .legend import coverage, legend
 from .published import RECALLED, Figures, Published, PublishedRow, read_published
-from .row import Record, TableRow
+from .row import Record, TableRow, figure_names, said_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -205,32 +205,6 @@ def compare(
         tuple(legend(rows, known or published or Published((), {}, {})) + notes),
         metrics,
         {group: f"published, {words}" for group, words in groups.items()},
-    )
-
-
-def figure_names(metrics: Sequence[str]) -> list[str]:
-    """What programs call the figures of a row: segment.type_av, ..., and figures.NAME of a metric of the data set."""
-    ten = [f"{level}.{figure}" for level in LEVELS for figure in FIGURES]
-    return [*ten, *(f"figures.{name}" for name in metrics)]
-
-
-FACTS = ("post_processing", "truth_sha256", "selection", "clips", "clips_expected", "confidence", "note")
-"""What CSV and JSON say of a row beside its figures."""
-
-NOTHING = "none"
-"""Stands where it is known that there was none."""
-
-
-def said_of(row: TableRow) -> dict[str, str | int | None]:
-    """What a row says of itself beside its figures, a plain value for each column of CSV and data frames."""
-    words = {"extra_data": row.extra_data, "tuned": row.tuned}
-    names = figure_names(row.metrics)
-    return (
-        {"post_processing": row.rule}
-        | {fact: getattr(row, fact) for fact in FACTS[1:]}
-        | {name: None if held is None else "; ".join(held) or NOTHING for name, held in words.items()}
-        | {"sources": "; ".join(row.sources), "impossible": "; ".join(names[place] for place in row.impossible)}
-        | {"world": row.world}
     )
 
 
@@ -568,6 +542,7 @@ def published_row(entry: PublishedRow, published: Published) -> TableRow:
         tuned=entry.tuned,
         dataset=published.dataset,
         sources=entry.sources,
+        read_in=tuple(map(published.in_words, entry.sources)),
         confidence=entry.confidence,
         note=entry.note,
         impossible=entry.impossible,

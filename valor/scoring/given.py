@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +19,12 @@ from valor.data.tables import LLP_SEGMENTS, Split
 from valor.eval import scores as scorer
 from valor.eval.decide import PostProcessing
 from valor.eval.events import BoolArray, as_array, as_marks
+from valor.label_harvest.did_you_mean import did_you_mean
 from valor.training.run_folder import BEST, refuse_several_seeds, seed_folders
 from valor.training.scored import answers_of_run, seed_predictions
 
 from .held import Differences, Scores
-from .legend import CLOSES_NOTHING
+from .legend import open_gate
 from .over_seeds import SeedScores, difference
 
 if TYPE_CHECKING:
@@ -141,6 +142,27 @@ class TruthOptions:
     """What the folder holds, a `DataSet` or its name; None for what its `dataset.json` says, or LLP."""
 
 
+def truth_options(verb: str, typed: Mapping[str, Any]) -> TruthOptions:
+    """What was said of the truth.
+
+    Args:
+        verb: Whose options they are.
+        typed: As given to it.
+
+    Raises:
+        ValueError: One is not known.
+    """
+    known = [entry.name for entry in fields(TruthOptions)]
+    for name in typed:
+        if name in ("data", "annotations"):
+            raise ValueError(f"valor.{verb} calls the folder of the tables truth: write truth= for {name}=")
+        if name not in known:
+            others = [*known, "truth", "split", "rule"]
+            near = did_you_mean(name, others)
+            raise ValueError(f"valor.{verb} has no option {name!r}{near}; it has {', '.join(others)}")
+    return TruthOptions(**typed)
+
+
 def _is_pair(given: object) -> bool:
     """Whether it is two arrays [N, T, C], audio and visual, as codes of the field hold them."""
     if not isinstance(given, list | tuple) or len(given) != 2:
@@ -186,7 +208,7 @@ def called(given: Any) -> str:  # noqa: ANN401
 def note_open_gate(name: str, scores: Sequence[Scores]) -> None:
     """A word on a system whose gate closes nothing."""
     if all(one.report.get(OPEN_GATE) for one in scores):
-        _LOG.warning("%s: %s", name, CLOSES_NOTHING)
+        _LOG.warning("%s: %s", name, open_gate(scores[0].report.get("post_processing")))
 
 
 def judge_of(truth: Any, split: str | None, rule: PostProcessing | None, options: TruthOptions) -> Judge:  # noqa: ANN401

@@ -21,7 +21,7 @@ from valor.eval.tables import FIGURE_TITLES, LEVEL_TITLES
 from valor.label_harvest.did_you_mean import did_you_mean
 from valor.label_harvest.disk import replaced
 
-from .compare import Comparison, figure_names
+from .compare import Comparison
 from .layout import (
     FORMATS,
     GROUP_TITLES,
@@ -32,6 +32,7 @@ from .layout import (
 )
 from .over_seeds import Difference, too_few
 from .published import RECALLED
+from .row import figure_names
 from .system import DIFFERENCES, clip_notes, differences
 
 if TYPE_CHECKING:
@@ -276,7 +277,7 @@ class Table(Comparison):
                 group = self.groups.get(row.group) or GROUP_TITLES.get(row.group, row.group)
                 ends = (value - spread, value + spread) if spread else None
                 system = row.name if row.group == "run" else ""  # published rows are in no other figure
-                rows.append(ValueRow(row.name, group, value, ends, system=system))
+                rows.append(ValueRow(row.name + row.doubt, group, value, ends, system=system))
             elif value is not None:
                 left_out.append(row.name)
         order = list(dict.fromkeys(row.group for row in rows))
@@ -299,7 +300,7 @@ class Table(Comparison):
             said += ["single runs, without intervals"]
         why = "left out, as their figures contradict each other or were seen in no source"
         said += [f"{why}: {', '.join(left_out)}"] * bool(left_out)
-        said += [note for note in self.notes if note.startswith("truth: ")]
+        said += [note for note in self.notes if note.startswith(("truth: ", "†"))]
         return "; ".join(said)
 
     def save(self, path: Path | str) -> None:
@@ -322,4 +323,5 @@ class Table(Comparison):
     def _repr_html_(self) -> str:
         """What notebooks show: the ten figures of all rows, and the notes below."""
         frame = self.to_frame()[[*figure_names(self.metrics), "seeds"]].round(1)
+        frame = frame.rename(index={row.name: row.name + row.doubt for row in self.rows})
         return frame_html("; ".join(self.notes), frame, most=len(frame))

@@ -31,11 +31,11 @@ from valor.eval.tables import (
 from valor.training.facts import UNSEEN
 
 from .columns import SAID
-from .compare import FACTS, FLATTERED, NOTHING, UNCHECKED, Comparison, figure_names, said_of
-from .legend import CLOSES_NOTHING, EMPTY, NOT_CHECKED
+from .compare import FLATTERED, UNCHECKED, Comparison
+from .legend import EMPTY, NOT_CHECKED, open_gate
 from .over_seeds import ScoredSeeds
 from .published import RECALLED
-from .row import TableRow
+from .row import FACTS, NOTHING, READ_IN, TableRow, figure_names, said_of
 from .system import DIFFERENCES, OWN_FIGURES, ScoredSystem, Section
 
 WIDTH = len(FIGURES)
@@ -75,6 +75,11 @@ MARKS = {
 }
 """Marks beside figures and names, and what they mean."""
 
+NO_TEST = "the best of a column is its highest figure, which is no test"
+"""Said of the best that are marked."""
+WHICH_ARE_CLEAR = "; `valor evaluate A --compare B` says which differences are clear"
+"""Said behind it where there are two runs."""
+
 
 def to_text(table: Comparison) -> str:
     """Lay a comparison out for the terminal: one block for each level, and one more where there is a baseline."""
@@ -82,13 +87,26 @@ def to_text(table: Comparison) -> str:
     if table.baseline is not None:
         blocks += [_block(table, level, is_delta=True) for level in _levels(table)]
     seen = "".join(blocks)
-    notes = [*_marks_in(table, seen), *table.notes]
+    notes = [*_marks_in(table, seen), *table.notes, *_sources(table, _said(table))]
     return "\n\n".join([*blocks, "\n".join(notes)])
+
+
+def _said(table: Comparison) -> tuple[str, ...]:
+    """What is said of rows where room is scarce: of all columns not the sources, which stand there if asked for."""
+    return tuple(name for name in table.shown.said if name != "source" or not table.shown.every)
+
+
+def _sources(table: Comparison, said: Sequence[str]) -> list[str]:
+    """What the keys of sources mean, where these are a column."""
+    known = {key: words for row in table.rows for key, words in zip(row.sources, row.read_in, strict=False)}
+    return [f"source {key}: {words}" for key, words in sorted(known.items())] * ("source" in said)
 
 
 def _marks_in(table: Comparison, body: str) -> list[str]:
     """What the marks that stand in a table mean; the ? behind what was tuned is another than that behind a name."""
     notes = [text for mark, text in MARKS.items() if mark in body and mark != "?"]
+    if notes and notes[0] != MARKS["!"]:
+        notes.append(NO_TEST + WHICH_ARE_CLEAR * (sum(row.group == "run" for row in table.rows) > 1))
     notes += [MARKS["?"]] * any(row.confidence == RECALLED for row in table.rows)
     facts, of = [name for name in FACT_TITLES if name not in table.shown.said], table.rows
     if facts and MARKS["~"] in notes:  # what its column would say stands here
@@ -157,14 +175,14 @@ def _block(table: Comparison, level: _Level, *, is_delta: bool) -> str:
     if is_delta:
         sheet = Sheet(columns=[title, *level.columns], rows=[[_name(row), *line] for row, line in shown], gaps=gaps)
         return sheet.to_text([first, *[width] * len(level.columns)])
-    facts = [SAID_TITLES[name] for name in table.shown.said if name != "source"]
+    facts = [SAID_TITLES[name] for name in _said(table)]
     sheet = Sheet(
         columns=[title, *(f"{figure} " for figure in level.columns), *facts],  # marks stand below the spaces
-        rows=[[_name(row), *line, *_facts(table, row)] for row, line in shown],
+        rows=[[_name(row), *line, *_facts(row, _said(table))] for row, line in shown],
         left=(0, *range(len(level.columns) + 1, len(level.columns) + len(facts) + 1)),
         gaps=gaps,
     )
-    said = [facts, *(_facts(table, row) for row in table.rows)]
+    said = [facts, *(_facts(row, _said(table)) for row in table.rows)]
     widths = [max(len(text[n]) for text in said) for n in range(len(facts))]
     return sheet.to_text([first, *[width] * len(level.columns), *widths])
 
@@ -182,24 +200,30 @@ def to_markdown(table: Comparison) -> str:
     every = [*(f"{level} {title}" for level in LEVELS for title in FIGURE_TITLES.values()), *table.metrics]
     titles = [every[place] for place in table.shown.positions]
     facts = [SAID_TITLES[name] for name in table.shown.said]
-    rows: list[list[Cell | str]] = [
-        [_name(row), *_figures(table, row), *_facts(table, row), *[_source(row)] * ("source" in table.shown.said)]
-        for row in table.rows
-    ]
+    rows = [[_name(row), *_figures(table, row), *_facts(row, table.shown.said)] for row in table.rows]
     left = (0, *range(len(titles) + 1, len(titles) + len(facts) + 1))
     gaps = _group_gaps(table, table.rows)
     body = Sheet(columns=["system", *titles, *facts], rows=rows, left=left, gaps=gaps).to_markdown()
-    notes = [text for text in _marks_in(table, body) if text != MARKS["*"]]
-    return "\n".join([body, "", *(f"- {note}" for note in (*notes, *table.notes))])
+    seen = "".join(_mark(table, row, position) for row in table.rows for position in table.shown.positions)
+    notes = [*_with_bold(_marks_in(table, seen)), *table.notes, *_sources(table, table.shown.said)]
+    return "\n".join([body, "", *(f"- {note}" for note in notes)])
+
+
+def _with_bold(marks: Sequence[str]) -> list[str]:
+    """What marks mean where the best is bold."""
+    bold = {"* best": "bold: best", "~ best": "~ bold, best", "the best of a column is its": "bold is the"}
+    for said, instead in bold.items():
+        marks = [instead + note.removeprefix(said) if note.startswith(said) else note for note in marks]
+    return [*marks]
 
 
 def to_latex(table: Comparison) -> str:
-    """Write a comparison as a LaTeX tabular, what marks in it mean below it and the notes as comments above."""
+    """Write a comparison as a LaTeX tabular, what marks in it mean and the notes typeset below it."""
     rows: list[list[Cell | str]] = []
     for row in table.rows:
         rule = [Cell(row.rule, latex=latex_escaped(row.rule).replace(">=", r"$\geq$"))] * ("rule" in table.shown.said)
-        rows.append([_name(row), *_figures(table, row), *rule, *_facts(table, row)[len(rule) :]])
-    facts = [SAID_TITLES[name].capitalize() for name in table.shown.said if name != "source"]
+        rows.append([_name(row), *_figures(table, row), *rule, *_facts(row, _said(table))[len(rule) :]])
+    facts = [SAID_TITLES[name].capitalize() for name in _said(table)]
     titles, levels = _figure_titles(table), _levels(table)
     sheet = Sheet(
         columns=["System", *(titles[place] for place in table.shown.positions), *facts],
@@ -209,10 +233,9 @@ def to_latex(table: Comparison) -> str:
     )
     spans = {level.title: len(level.columns) for level in levels if level.title in LEVEL_SPANS}
     seen = "".join(_mark(table, row, position) for row in table.rows for position in table.shown.positions)
-    marks = [note.replace("*", "bold:", 1) for note in _marks_in(table, seen)]
-    marks = [note.replace("~ best", "~ bold, best", 1) for note in marks]
+    notes = [*_with_bold(_marks_in(table, seen)), *table.notes, *_sources(table, _said(table))]
     narrower = "fewer: `valor table --columns Type@AV,Event@AV --level segment`"
-    return latex_comments(table.notes) + sheet.to_latex(spans, narrower=narrower, notes=marks)
+    return latex_comments(table.notes) + sheet.to_latex(spans, narrower=narrower, notes=notes)
 
 
 def to_csv(table: Comparison) -> str:
@@ -223,8 +246,10 @@ def to_csv(table: Comparison) -> str:
     deltas = [f"{figure}.delta" for figure in figures] if table.baseline is not None else []
     rows = []
     facts = [*said_of(table.rows[0])]
-    if not table.shown.every:  # the mark of its world goes with every row
-        facts = [name for name in facts if name in (*(SAID[one] for one in table.shown.said), "world")]
+    if not table.shown.every:  # the mark of its world goes with every row, and that of second-hand figures
+        kept = [SAID[one] for one in table.shown.said] + [READ_IN] * ("source" in table.shown.said)
+        kept += ["confidence"] * any(row.doubt for row in table.rows)
+        facts = [name for name in facts if name in (*kept, "world")]
     for row in table.rows:
         held = [values[place] for values in (row.figures, row.spread) for place in places]
         differences = [table.delta(row, place) for place in places] if deltas else []
@@ -248,7 +273,8 @@ def to_json(table: Comparison) -> str:
         entry |= {fact: getattr(row, fact) for fact in FACTS}
         entry |= {fact: None if (held := getattr(row, fact)) is None else list(held) for fact in FACT_TITLES}
         names = [f"{LEVELS[place // WIDTH]}.{FIGURES[place % WIDTH]}" for place in row.impossible]
-        entry |= {"sources": list(row.sources), "impossible": names, **({"world": row.world} if row.world else {})}
+        entry |= {"sources": list(row.sources), READ_IN: list(row.read_in)}
+        entry |= {"impossible": names, **({"world": row.world} if row.world else {})}
         rows.append(entry)
     baseline = table.baseline.name if table.baseline is not None else None
     return json.dumps({"baseline": baseline, "rows": rows, "notes": list(table.notes)}, indent=2, ensure_ascii=False)
@@ -279,7 +305,7 @@ def _group_title(table: Comparison, group: str) -> str:
 
 def _name(row: TableRow) -> str:
     seeds = f" ({row.seeds} seeds)" if row.seeds > 1 else ""
-    return f"{row.name}{seeds}{' ?' if row.confidence == 'recalled' else ''}"
+    return f"{row.name}{seeds}{row.doubt}"
 
 
 def _plain(row: TableRow, position: int) -> str:
@@ -312,11 +338,11 @@ def _delta(delta: float | None) -> str:
     return "" if delta is None else f"{round(delta, 1) + 0.0:+.1f}"  # + 0.0: no -0.0
 
 
-def _facts(table: Comparison, row: TableRow) -> list[str]:
-    """Those of the rule, extra data and what was tuned on validation that are shown, as columns say them."""
+def _facts(row: TableRow, shown: Sequence[str]) -> list[str]:
+    """Those of the rule, extra data, what was tuned on validation and sources that are shown, as columns say them."""
     words = [_fact(row, held) for held in (row.extra_data, row.tuned)]
-    said = dict(zip(("rule", *FACT_TITLES), (row.rule, *words), strict=True))
-    return [said[name] for name in table.shown.said if name in said]
+    said = dict(zip(SAID_TITLES, (row.rule, *words, _source(row)), strict=True))
+    return [said[name] for name in shown]
 
 
 def _fact(row: TableRow, held: Sequence[str] | None) -> str:
@@ -387,7 +413,7 @@ class Evaluation:
         covered = f"{report['clips']:,} of {report['clips_expected']:,} {self.split} clips"
         rule = rule_text(report["post_processing"])
         flattered = "; thresholds chosen on this very split, and so flattered" * report.get(FLATTERED, False)
-        flattered += f"; {CLOSES_NOTHING}" * report.get(OPEN_GATE, False)
+        flattered += f"; {open_gate(report['post_processing'])}" * report.get(OPEN_GATE, False)
         flattered += "".join(f"; {EMPTY.format(*words)}" for words in self.system.empty)
         unchecked = report.get(UNCHECKED, 0)
         judged = f"; {NOT_CHECKED.format(unchecked, report['clips'])}" if unchecked else ""
@@ -496,6 +522,8 @@ TITLES = {
     "f_low": "low",
     "f_high": "high",
     "clip_f": "clip F",
+    "f_other": "other F",
+    "f_delta": "Δ F",
 }
 """How sections call what has another name in JSON and CSV."""
 
@@ -519,7 +547,9 @@ def _plain_value(value: Any) -> str | int | float | None:  # noqa: ANN401
 def _sheet(section: Section) -> Sheet:
     """Percentages with one decimal, counts with thousands, a line of space where the first of several texts changes."""
     frame = section.frame if section.shown is None else section.shown
-    rows = [[_cell(_plain_value(cell)) for cell in row] for row in frame.astype(object).itertuples(index=False)]
+    signs = ["+" * str(name).endswith("_delta") for name in frame.columns]
+    held = frame.astype(object).itertuples(index=False)
+    rows = [[_cell(_plain_value(cell), sign) for cell, sign in zip(row, signs, strict=True)] for row in held]
     texts = [n for n, kind in enumerate(frame.dtypes) if not pd.api.types.is_numeric_dtype(kind)]
     left = [n for n in texts if not all(re.match(r"[\[(+-]*\d", row[n]) for row in rows)]
     firsts = [row[0] for row in rows]
@@ -528,9 +558,9 @@ def _sheet(section: Section) -> Sheet:
     return Sheet(columns=titles, rows=rows, left=left, gaps={n: [""] for n in changes})
 
 
-def _cell(value: str | int | float | None) -> str:
+def _cell(value: str | int | float | None, sign: str = "") -> str:
     if value is None:
         return MISSING
     if isinstance(value, str):
         return TITLES.get(value, value)
-    return f"{value:.1f}" if isinstance(value, float) else f"{value:,}"
+    return f"{value:{sign}.1f}" if isinstance(value, float) else f"{value:,}"

@@ -1,13 +1,13 @@
 """The notes under a comparison: what its words mean, which rules, truths and selections stand in it, and coverage."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from valor.eval.decide import PRESETS, is_complete, rule_text
 from valor.eval.tuning import TUNED
 from valor.training.run_folder import ON_TEST
 
-from .published import Published
-from .row import TableRow
+from .published import SECOND_HAND, Published
+from .row import DOUBTS, TableRow
 
 NOT_CHECKED = "{:,} of {:,} clips are corrections not marked as checked; what nobody looked at there scores as right"
 """Said of scores on corrections of which some may hold an answer that nobody judged."""
@@ -19,12 +19,24 @@ CLOSES_NOTHING = (
 )
 """Said of a system with a gate that does not gate."""
 
+CHOSEN_OPEN = (
+    "the thresholds chosen for the gate are so low that it closes nothing, so that these are the figures of the chosen "
+    "segment thresholds alone"
+)
+"""Said where the gate of a system does not gate by thresholds that were chosen class by class."""
+
 EMPTY = "nothing {} is annotated or found in any clip, which counts as 100 in {}, as for whoever finds nothing"
 """Said of a modality without an event on either side: `valor.scoring.system.ScoredSystem.empty`."""
 
 
 _BY_WHOM = {"han": "; HAN, VALOR and most others report by it"}
 """Said of a rule that is called after one method of many."""
+
+
+SECOND_HAND_MEANS = (
+    f"{DOUBTS[SECOND_HAND].strip()} {SECOND_HAND}: read in a third party's account alone, not in a table of the paper"
+)
+"""Said of published rows with that mark behind their names; CSV and JSON have it as their confidence."""
 
 
 def legend(rows: Sequence[TableRow], known: Published) -> list[str]:
@@ -42,11 +54,22 @@ def legend(rows: Sequence[TableRow], known: Published) -> list[str]:
         notes.append(f"epoch that is best on the test split itself, and so flattered: {'; '.join(on_test)}")
     if chosen_here := [row.name for row in rows if row.flattered]:
         notes.append(f"thresholds chosen on the very split that is scored, and so flattered: {'; '.join(chosen_here)}")
-    if ungated := [row.name for row in rows if row.has_open_gate]:
-        notes.append(f"{CLOSES_NOTHING}: {'; '.join(ungated)}")
+    ungated: dict[str, list[str]] = {}
+    for row in rows:
+        if row.has_open_gate:
+            ungated.setdefault(open_gate(row.post_processing), []).append(row.name)
+    notes += [f"{said}: {'; '.join(names)}" for said, names in ungated.items()]
+    notes += [SECOND_HAND_MEANS] * any(row.confidence == SECOND_HAND for row in rows)
     notes += [f"{row.name}: {NOT_CHECKED.format(row.unchecked, row.clips)}" for row in rows if row.unchecked]
     notes += [f"{row.name}: {coverage(row)}" for row in rows if row.clips != row.clips_expected]
     return notes
+
+
+def open_gate(rule: object) -> str:
+    """Why a gate closes nothing, by the record of its rule."""
+    held = rule if isinstance(rule, Mapping) else {}
+    is_chosen = held.get("preset") == TUNED or isinstance(held.get("clip_threshold"), list | tuple)
+    return CHOSEN_OPEN if is_chosen else CLOSES_NOTHING
 
 
 def _rule_in_full(row: TableRow, known: Published) -> str:

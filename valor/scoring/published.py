@@ -3,6 +3,7 @@
 Figures that cannot be right are told: a Type@AV is the mean of three others.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +31,9 @@ TYPE_AV = tuple(level * len(FIGURES) + FIGURES.index("type_av") for level in ran
 
 RECALLED = "recalled"
 """The confidence of figures that come from memory: a hint, and no row of a table."""
+
+SECOND_HAND = "second-hand"
+"""The confidence of figures that were read in a third party's account alone, not in a paper's table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +97,19 @@ class Published:
     dataset: str = "llp"
     features: Mapping[str, str] = field(default_factory=dict)
     """What the features of rows are, in words."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """What the keys of sources mean."""
+
+    def in_words(self, source: str) -> str:
+        """What a source of a row means: its key, and the table of it that stands behind the key.
+
+        >>> Published((), {}, {}, sources={"UWAV": "the UWAV paper"}).in_words("UWAV T-A6")
+        'the UWAV paper, table A6'
+        """
+        key = max((key for key in self.sources if f"{source} ".startswith(f"{key} ")), key=len, default="")
+        return self.sources.get(key, "").removesuffix(" (T: table)") + re.sub(
+            r"^ T-?", ", table ", source.removeprefix(key)
+        )
 
 
 def read_published(dataset: DataSet = LLP) -> Published:
@@ -108,9 +125,10 @@ def read_published(dataset: DataSet = LLP) -> Published:
         table = as_object(loads(path.read_text(encoding="utf-8")), "the file")
         clips = as_whole(table["clips"], "clips", 1)
         rows = tuple(_row(as_object(entry, "a row"), clips) for entry in as_list(table["rows"], "rows"))
-        words = {name: dict(as_object(table.get(name, {}), name)) for name in ("truths", "rules", "features")}
+        legends = ("truths", "rules", "features", "sources")
+        words = {name: dict(as_object(table.get(name, {}), name)) for name in legends}
         name = as_text(table["dataset"], "dataset")
-        return Published(rows, words["truths"], words["rules"], clips, name, words["features"])
+        return Published(rows, words["truths"], words["rules"], clips, name, words["features"], words["sources"])
     except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: expected published scores as in {PUBLISHED}, failed at {reason(error)}") from error
 

@@ -1,15 +1,18 @@
 """One row of a comparison: figures of a run over its seeds, or of a paper, and all that is known of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from valor.data.provenance import Provenance
 from valor.eval.decide import PRESETS, PostProcessing, rule_text
-from valor.eval.scores import TenScores
+from valor.eval.scores import FIGURES, LEVELS, TenScores
 from valor.training.run_folder import ON_TEST
 
-from .published import RECALLED, Figures
+from .published import RECALLED, SECOND_HAND, Figures
+
+DOUBTS = {RECALLED: " ?", SECOND_HAND: " †"}
+"""Marks behind the name of a row, by its confidence."""
 
 Record = dict[str, Any]
 """The post-processing of a score file."""
@@ -37,6 +40,9 @@ class TableRow:
     clips_sha256: str | None = None
     """Of the names of the clips, where they are a part of the split."""
     sources: tuple[str, ...] = ()
+    """Where its figures were read, by keys."""
+    read_in: tuple[str, ...] = ()
+    """What the keys of `sources` mean, in their order."""
     confidence: str = "scored here"
     note: str = ""
     impossible: tuple[int, ...] = ()
@@ -72,6 +78,11 @@ class TableRow:
         return known and self.group != "reference" and not (is_flattered or self.is_apart)
 
     @property
+    def doubt(self) -> str:
+        """What stands behind its name where no source of its figures was seen, or a third party's account alone."""
+        return DOUBTS.get(self.confidence, "")
+
+    @property
     def rule(self) -> str:
         """The post-processing in as few words as possible: a preset's name where it is one."""
         record = self.post_processing
@@ -88,3 +99,33 @@ def _preset_of(record: Record) -> str | None:
         return None
     rule = PostProcessing.from_dict(record)
     return next((name for name, preset in PRESETS.items() if preset == rule), None)
+
+
+def figure_names(metrics: Sequence[str]) -> list[str]:
+    """What programs call the figures of a row: segment.type_av, ..., and figures.NAME of a metric of the data set."""
+    ten = [f"{level}.{figure}" for level in LEVELS for figure in FIGURES]
+    return [*ten, *(f"figures.{name}" for name in metrics)]
+
+
+FACTS = ("post_processing", "truth_sha256", "selection", "clips", "clips_expected", "confidence", "note")
+"""What CSV and JSON say of a row beside its figures."""
+
+READ_IN = "read_in"
+"""The column of CSV and key of JSON that spell the sources of a row out."""
+
+NOTHING = "none"
+"""Stands where it is known that there was none."""
+
+
+def said_of(row: TableRow) -> dict[str, str | int | None]:
+    """What a row says of itself beside its figures, a plain value for each column of CSV and data frames."""
+    words = {"extra_data": row.extra_data, "tuned": row.tuned}
+    names = figure_names(row.metrics)
+    return (
+        {"post_processing": row.rule}
+        | {fact: getattr(row, fact) for fact in FACTS[1:]}
+        | {name: None if held is None else "; ".join(held) or NOTHING for name, held in words.items()}
+        | {"sources": "; ".join(row.sources), READ_IN: "; ".join(row.read_in)}
+        | {"impossible": "; ".join(names[place] for place in row.impossible)}
+        | {"world": row.world}
+    )

@@ -331,7 +331,12 @@ def decision_section(system: ScoredSystem, split: Split, val: Predictions, val_s
 
 
 def class_sections(
-    systems: ScoredSystem | Sequence[ScoredSystem], class_names: Sequence[str], *, intervals: bool = False
+    systems: ScoredSystem | Sequence[ScoredSystem],
+    class_names: Sequence[str],
+    *,
+    intervals: bool = False,
+    beside: Sequence[ScoredSystem] = (),
+    names: Sequence[str] = (),
 ) -> list[Section]:
     """Counts, precision, recall and F of the classes in every modality, for segments and for events.
 
@@ -342,24 +347,31 @@ def class_sections(
             have a sample deviation in `f_sd`. A seed in which a ratio is not defined is left out of its mean.
         class_names: C names.
         intervals: Whether to add the ends of the bootstrap interval of each F, of the mean where there are seeds.
+        beside: Another system on the same clips, or its seeds: `f_other` is its F, and `f_delta` what the first has
+            over it, in points.
+        names: What the first is called and, where there is one, the other; the name of the first run if empty.
     """
     runs = [systems] if isinstance(systems, ScoredSystem) else list(systems)
-    first = runs[0]
-    marked = np.logical_or.reduce([first.truth, *(run.predicted for run in runs)])
+    first, (name, *other) = runs[0], names or [runs[0].name]
+    marked = np.logical_or.reduce([first.truth, *(run.predicted for run in (*runs, *beside))])
     marked = marked if first.valid is None else marked & first.valid[..., None, None]
     there = {class_names[index] for index in np.flatnonzero(marked.any(axis=(0, 1, 2))).tolist()}
     left_out, of_all = len(class_names) - len(there), f"of {len(class_names)} classes"
     more = f", means over {len(runs)} seeds, sd between these" * (len(runs) > 1)
+    more += "".join(f"; other F is of {one}, Δ F what {name} has over it, of which nothing is tested" for one in other)
     more += f"; {left_out} {of_all} are neither annotated nor predicted and left out" * bool(left_out)
     sections = []
     for level in LEVELS:
         frame = _class_frame(runs, class_names, level, intervals=intervals)
-        what = (
-            f"{level.capitalize()} level by class: F of counts added over clips, and the mean F of clips with the class"
-        )
+        if beside:
+            frame["f_other"] = _class_frame(beside, class_names, level, intervals=False)["f"]
+            frame["f_delta"] = frame["f"] - frame["f_other"]
+        what = f"{level.capitalize()} level by class, {name}: "
+        what += "F of counts added over clips, and the mean F of clips with the class"
         idle = frame["class"].isin([name for name in class_names if name not in there])
         shown = frame[~idle].reset_index(drop=True) if left_out else None
-        sections.append(Section(f"per_class_{level}", what + more, frame, shown=shown))
+        of = {"system": name, "baseline": other[0]} if other else {}
+        sections.append(Section(f"per_class_{level}", what + more, frame, of, shown))
     return sections
 
 

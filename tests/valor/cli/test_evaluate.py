@@ -138,7 +138,7 @@ def test_intervals_and_differences(toy):
     assert difference["value"] == pytest.approx(report["segment"]["type_av"] - worse["segment"]["type_av"])
     out = typed("evaluate", toy.good, *toy.on, "--interval", "--compare", f"bad={toy.poor}").out
     assert "95 % intervals: bootstrap over 32 clips, 10,000 resamples" in out
-    assert re.search(r"Segment Type@AV: good - bad = \+\d+\.\d \[\d+\.\d, \d+\.\d\], paired over 32 clips", out)
+    assert re.search(r"Segment Type@AV: good - bad = \+\d+\.\d \[\+\d+\.\d, \+\d+\.\d\], paired over 32 clips", out)
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +210,23 @@ def test_a_figure_is_bold_only_where_the_difference_is_clear(toy, seeds):
     assert r"\textbf" not in alike and "bold:" not in alike
     clear = typed("evaluate", seeds / "good", *toy.on, "--compare", seeds / "poor", "--format", "latex").out
     assert r"\footnotesize bold: the better of the two where every interval leaves zero out and p over clips" in clear
+
+
+def test_classes_of_two_systems_are_beside_each_other_with_their_difference(toy, seeds, tmp_path):
+    done = typed(
+        "evaluate", seeds / "good", *toy.on, "--compare", seeds / "poor", "--per-class", "--out", tmp_path / "c.csv"
+    )
+    assert "Segment level by class, good: F of counts" in done.out
+    assert "; other F is of poor, Δ F what good has over it, of which nothing is tested" in done.out
+    assert re.search(r"clips  other F +Δ F$", done.out, re.MULTILINE)
+    both = pd.read_csv(tmp_path / "c-per_class_event.csv")
+    typed("evaluate", seeds / "poor", *toy.on, "--per-class", "--out", tmp_path / "p.csv")
+    poor = pd.read_csv(tmp_path / "p-per_class_event.csv")
+    assert set(both["system"]) == {"good"} and set(both["baseline"]) == {"poor"} and set(poor["system"]) == {"poor"}
+    assert both["f_other"].tolist() == pytest.approx(poor["f"].tolist(), nan_ok=True)
+    assert both["f_delta"].tolist() == pytest.approx((both["f"] - poor["f"]).tolist(), nan_ok=True)
+    shown = dict(zip(both["class"], both["f_delta"], strict=True))
+    assert len(shown) == 26 and f"{both['f_delta'].iloc[0]:+.1f}" in done.out
 
 
 def test_two_systems_of_one_name_are_told_apart(toy, seeds):

@@ -41,6 +41,16 @@ def test_what_was_never_seen_in_a_source_says_so():
     assert all(row.sources for row in PUBLISHED.rows if row.confidence != "recalled")
 
 
+@pytest.mark.parametrize("dataset", [one for one in DATASETS.values() if one.published], ids=lambda one: one.name)
+def test_what_third_parties_alone_say_is_second_hand_and_every_source_is_spelled_out(dataset):
+    known = read_published(dataset)
+    for row in known.rows:
+        words = [known.in_words(source) for source in row.sources]
+        assert all(words), row.method
+        is_second_hand = bool(words) and all("third part" in said for said in words)
+        assert row.confidence == "second-hand" or not is_second_hand, (row.method, words)
+
+
 def test_impossible_figures_are_found_by_computing():
     places = [f"{level}.{figure}" for level in LEVELS for figure in FIGURES]
     found = {row.method: [places[place] for place in row.impossible] for row in PUBLISHED.rows if row.impossible}
@@ -327,3 +337,14 @@ def test_why_no_published_row_may_stand_beside_a_run_is_said(tmp_path):
         ValueError, match=r"stand beside part: another coverage \(\d+ rows\), another truth \(\d+ rows\)"
     ):
         compare([part], KNOWN)
+
+
+def test_a_gate_that_thresholds_leave_open_is_not_blamed_on_the_clips(tmp_path):
+    plain, tuned = {"gate_closes_nothing": True}, HAN | {"preset": "tuned on val", "clip_threshold": [0.1] * 25}
+    runs = [write_run(tmp_path / "plain", **plain), write_run(tmp_path / "tuned", post_processing=tuned, **plain)]
+    notes = compare(runs, mix=True).notes
+    (of_tuned,) = [note for note in notes if note.endswith(": tuned")]
+    assert of_tuned.startswith("the thresholds chosen for the gate are so low that it closes nothing")
+    assert "maximum of the segments" not in of_tuned
+    (of_plain,) = [note for note in notes if note.endswith(": plain")]
+    assert "maximum of the segments do that" in of_plain

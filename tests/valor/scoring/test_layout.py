@@ -205,6 +205,7 @@ def test_latex_explains_the_marks_that_are_in_it_and_no_others(tmp_path):
     text = to_latex(compare([write_run(tmp_path / "a", 50.0), write_run(tmp_path / "b")]))
     notes = text.partition(r"\bottomrule")[2]
     assert r"\footnotesize bold: best of its column}" in notes
+    assert r"% truth: 3c748bbee0fa" in text and r"\footnotesize truth: 3c748bbee0fa}" in notes
     assert not any(said in notes for said in ("as printed", "from memory", "differ in their data"))
 
 
@@ -244,6 +245,56 @@ def test_what_was_perhaps_chosen_on_validation_is_not_called_a_hint_from_memory(
     for lay_out in (to_text, to_markdown):
         said = lay_out(compare([run]))
         assert "label cuts ?: perhaps chosen on the truth of validation" in said and "from memory" not in said
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "latex"])
+def test_the_best_is_said_to_be_the_highest_and_no_test(tmp_path, form):
+    runs = [write_run(tmp_path / "a", 60.0), write_run(tmp_path / "b", 62.0)]
+    said = " ".join(re.sub(r"\} \\\\\n.*footnotesize", "", FORMATS[form](compare(runs))).split())
+    first = {"text": "the best of a column is its highest figure"}.get(form, "bold is the highest figure")
+    command = {"latex": r"\texttt{valor~evaluate~A~-{}-compare~B}"}.get(form, "`valor evaluate A --compare B`")
+    assert f"{first}, which is no test; {command} says which differences are clear" in said
+    assert "no test" not in FORMATS[form](compare(runs[:1]))
+    alone = FORMATS[form](compare([], KNOWN))
+    assert "which is no test" in alone and "compare" not in alone.partition("which is no test")[2].splitlines()[0]
+
+
+def test_what_a_third_party_says_alone_is_marked_in_every_format(comparison):
+    mark, means = {"latex": r" $\dagger$"}, "second-hand: read in a third party's account alone"
+    for form in ("text", "markdown", "latex"):
+        laid_out = FORMATS[form](comparison)
+        told = [line for line in laid_out.splitlines() if "(ICCV 2025)" in line or "E-CMANet" in line]
+        assert len(told) >= 2 and all(f"){mark.get(form, ' †')} " in line for line in told), told
+        assert f"†{'' if form == 'latex' else ' ' + means}".strip() in laid_out.replace(r"$\dagger$", "†")
+        assert means in laid_out and "UWAV (CVPR 2025) " in laid_out
+    few = replace(comparison, columns=chosen_columns(["Type@AV"], None, ()))
+    for table in (comparison, few):
+        rows = {row["system"]: row for row in csv.DictReader(io.StringIO(to_csv(table)))}
+        assert rows["MUG (ICCV 2025)"]["confidence"] == "second-hand"
+    said = json.loads(to_json(comparison))
+    assert any(means in note for note in said["notes"])
+
+
+def test_the_column_of_sources_is_shown_where_it_is_asked_for_and_spelled_out(comparison):
+    asked = replace(comparison, columns=chosen_columns(["Type@AV", "source"], "segment", ()))
+    for form in ("text", "markdown", "latex"):
+        laid_out = FORMATS[form](asked)
+        assert "MGNtxt T1" in line_of(laid_out.replace("| MGN", "MGN"), "MGN (NeurIPS"), form
+        assert "source MGNtxt T1: the MGN paper, NeurIPS 2022, table 1" in laid_out, form
+        assert "source MUGnote: a third party's summary of MUG" in laid_out, form
+    assert "UWAV T1" not in to_text(comparison) and "UWAV T1" not in to_latex(comparison)
+    for table in (asked, comparison):
+        rows = {row["system"]: row for row in csv.DictReader(io.StringIO(to_csv(table)))}
+        assert rows["E-CMANet (arXiv 2025)"]["read_in"] == "a third party's review of arXiv 2509.14097"
+    held = {row["name"]: row for row in json.loads(to_json(asked))["rows"]}
+    assert held["AV2A (CVPR 2025)"]["read_in"] == ["the CueRator paper, table 3"]
+
+
+def test_latex_typesets_the_world_and_how_many_clips_were_scored(tmp_path):
+    rows = {"world": "demo world", "truth_sha256": "f" * 64, "clips": 1108}
+    text = to_latex(compare([write_run(tmp_path / "a", **rows), write_run(tmp_path / "b", **rows)], mix=True))
+    below = text.partition(r"\bottomrule")[2]
+    assert r"\footnotesize truth: demo world ffffffffffff}" in below and "a: 1,108 of 1,200 clips" in below
 
 
 @pytest.fixture
