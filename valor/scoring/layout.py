@@ -200,7 +200,9 @@ def to_markdown(table: Comparison) -> str:
     every = [*(f"{level} {title}" for level in LEVELS for title in FIGURE_TITLES.values()), *table.metrics]
     titles = [every[place] for place in table.shown.positions]
     facts = [SAID_TITLES[name] for name in table.shown.said]
-    rows = [[_name(row), *_figures(table, row), *_facts(row, table.shown.said)] for row in table.rows]
+    rows: list[list[Cell | str]] = [
+        [_name(row), *_figures(table, row), *_facts(row, table.shown.said)] for row in table.rows
+    ]
     left = (0, *range(len(titles) + 1, len(titles) + len(facts) + 1))
     gaps = _group_gaps(table, table.rows)
     body = Sheet(columns=["system", *titles, *facts], rows=rows, left=left, gaps=gaps).to_markdown()
