@@ -6,7 +6,7 @@ of their own.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
@@ -30,6 +30,7 @@ from .listing import (
     read_list,
     write_list,
 )
+from .lost import DAMAGED, lost_with
 from .manifest import composed
 from .origins import mend_origins, merge_origins, origins_problems, own_files, refuse_other_files, told_own
 from .owed import OWED, note_unfinished, read_owed, unfinished, write_owed
@@ -59,8 +60,6 @@ from .shards import (
 from .share import list_lock, refuse_at_work, remove_leftovers, write_lock
 from .store import decoder_of, length_of, open_store, store_folder, store_manifest
 
-DAMAGED = "damaged"
-"""Folder inside a store where `repair_store` puts shards that cannot be trusted; nothing reads it."""
 _WITHOUT = {"waveform": "no_audio", "frames": "no_video", "slots": "no_video"}
 """Status of a clip that lacks a stream."""
 _WHOLE = ("ok", "still", "cut", "silent")
@@ -237,8 +236,9 @@ def repair_store(path: str | Place) -> tuple[str, ...]:
     """Bring a store into a state that can be read: nothing is deleted but temporary files of runs that were killed.
 
     Rewrites that were interrupted are finished or taken back, shards that cannot be trusted go to the folder
-    `damaged/`, markers of an older version get the checksum they lack, and `failures.csv` is made anew. The next
-    harvest makes the moved shards again.
+    `damaged/`, markers of an older version get the checksum they lack, and `failures.csv` is made anew. Clips of
+    shards that were moved, and of those that are gone, are owed from then on (`owed.json`), so that nobody takes the
+    rest for all of the harvest; the next harvest makes them again.
 
     Returns:
         What was done, in words.
@@ -251,16 +251,12 @@ def repair_store(path: str | Place) -> tuple[str, ...]:
     with write_lock(folder):
         done = [f"{name}: removed, of a run that was killed" for name in remove_leftovers(folder)]
         done += finish_rewrites(folder)
+        problems = _shards_to_set_aside(folder, manifest)
+        done += _owe_lost(folder, problems.keys())  # first: a repair that is killed loses sight of no clip
         for marker in marker_paths(folder):
-            try:
-                problems = list(_problems(*read_shard(folder, int(marker.stem)), manifest))
-            except NewerMarkerError:
-                raise
-            except ValueError as error:
-                problems = [str(error)]
-            if problems:
-                _set_aside(folder, marker)
-                done.append(f"{marker.stem}: moved to {DAMAGED}/ ({problems[0]}); harvest again to make it anew")
+            if problem := problems.get(int(marker.stem)):
+                _move_aside(folder, [marker, marker.with_suffix(".safetensors")])  # the marker first
+                done.append(f"{marker.stem}: moved to {DAMAGED}/ ({problem}); harvest again to make it anew")
             elif read_marker(marker).checksum is None:
                 seal_marker(folder, int(marker.stem))
                 done.append(f"{marker.stem}: its marker got the checksum it lacked")
@@ -275,12 +271,51 @@ def repair_store(path: str | Place) -> tuple[str, ...]:
             told = "got the checksum it lacked" if mended == "sealed" else f"moved to {DAMAGED}/"
             done.append(f"{GUARDED}: {told}")
         done += _mend_list(folder, markers)
-        try:
-            read_owed(folder)
-        except ValueError:
-            _move_aside(folder, [folder / OWED])
-            done.append(f"{OWED}: moved to {DAMAGED}/; harvest again for clips that are not here yet")
     return tuple(done)
+
+
+def _shards_to_set_aside(folder: Place, manifest: Mapping[str, Any]) -> dict[int, str]:
+    """The first problem of each shard that cannot be trusted, by its number; nothing is touched."""
+    found = {}
+    for marker in marker_paths(folder):
+        try:
+            problems = list(_problems(*read_shard(folder, int(marker.stem)), manifest))
+        except NewerMarkerError:
+            raise
+        except ValueError as error:
+            problems = [str(error)]
+        if problems:
+            found[int(marker.stem)] = problems[0]
+    return found
+
+
+def _owe_lost(folder: Place, taken: Set[int]) -> Iterator[str]:
+    """Owe the clips of shards that are taken out or gone, and say of which shards nobody knows them."""
+    try:
+        read_owed(folder)
+    except ValueError:
+        _move_aside(folder, [folder / OWED])
+        yield f"{OWED}: moved to {DAMAGED}/; harvest again for clips that are not here yet"
+    known: ShardList | None = None
+    with suppress(ValueError):  # a damaged one names nobody
+        known = read_list(folder)
+    paths = marker_paths(folder)
+    read = zip(paths, each(_marker_or_none, paths), strict=True)
+    markers = {int(path.stem): marker for path, marker in read if marker is not None}
+    lost = lost_with(folder, known, markers, taken)
+    write_owed(folder, lost.clip_ids, {index: marker for index, marker in markers.items() if index not in taken})
+    if lost.unnamed:
+        yield (
+            f"{OWED}: lacks the clips of {', '.join(lost.unnamed)}, which nothing in the store names; "
+            "`valor store verify STORE --manifest MANIFEST` tells which clips of a table are in no shard"
+        )
+
+
+def _marker_or_none(path: Place) -> Marker | None:
+    """A marker, without a word on one that cannot be read: what becomes of it is said."""
+    with suppress(ValueError):
+        return read_marker(path)
+    return None
 
 
 def _mend_list(folder: Place, markers: Mapping[int, Marker]) -> Iterator[str]:
@@ -294,11 +329,6 @@ def _mend_list(folder: Place, markers: Mapping[int, Marker]) -> Iterator[str]:
     if (folder / LIST).read_bytes() != before:
         lost = lost_clips(known, found)
         yield f"{LIST}: made anew" + (f", without {', '.join(lost)}; harvest their clips again" if lost else "")
-
-
-def _set_aside(folder: Place, marker: Place) -> None:
-    """Move a shard into the folder of damaged ones, its marker first."""
-    _move_aside(folder, [marker, marker.with_suffix(".safetensors")])
 
 
 def _move_aside(folder: Place, paths: Sequence[Place]) -> None:

@@ -1,7 +1,8 @@
 """`owed.json` of a store: clips that a run was asked for and that no run has made yet; of a whole store there is none.
 
 It is there before the first shard of a run, and what has come meanwhile is taken off when the run ends, so that a store
-whose harvest was interrupted, or one of whose shares has not run, is never taken for a whole one.
+whose harvest was interrupted, or one of whose shares has not run, is never taken for a whole one. A repair owes the
+clips that it takes out.
 """
 
 import logging
@@ -40,8 +41,8 @@ class Unfinished:
         if self.running:
             return f"{begin}, share {', '.join(self.running[:5])} is at work; wait for the end of the harvest"
         return (
-            f"{begin}, the harvest did not end; run it again for the other {self.owed:,}, or remove {OWED} where they "
-            "are not wanted any more"
+            f"{begin}, the others are in no shard; run the harvest again for these {self.owed:,}, or remove {OWED} "
+            "where they are not wanted any more"
         )
 
     def __str__(self) -> str:

@@ -14,10 +14,10 @@ from valor.label_harvest.places.place import Place, write_atomic
 from valor.label_harvest.store.check import merge_stores, repair_store, verify_store
 from valor.label_harvest.store.listing import has_lost_list, lost_list, lost_numbers, lost_shards, read_list
 from valor.label_harvest.store.origins import told_own
-from valor.label_harvest.store.owed import Unfinished
+from valor.label_harvest.store.owed import Unfinished, unfinished
 from valor.label_harvest.store.shards import marker_paths
 from valor.label_harvest.store.status import StoreStatus, lacking, prometheus_text, status_before, store_status
-from valor.label_harvest.store.store import NoStoreError, decoder_of, length_of, store_folders, track_of
+from valor.label_harvest.store.store import NoStoreError, decoder_of, length_of, store_folder, store_folders, track_of
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
 from .of_table import add_table, clips_before_store, clips_of_table, say_lacking
@@ -37,7 +37,7 @@ def add(commands: Commands) -> Parser:
         "        with --manifest also of a store that no run has made yet\n"
         "verify  compares every byte with the checksums, and every array with the statuses; exit code 3 if one is off\n"
         "repair  finishes what was interrupted, gives markers of older versions their checksum, and moves damaged\n"
-        "        shards to damaged/; harvest again to make them anew\n"
+        "        shards to damaged/; says how many clips are gone with them, and harvesting again makes them anew\n"
         "merge   unites stores of the same teachers in --out, such as those of `valor harvest --shard i/n`\n"
         "judge   has a label generator (`valor train uwav-generator`) judge the embeddings of a store; --out is a\n"
         "        store that `valor calibrate` and `valor labels` take",
@@ -220,11 +220,19 @@ def _verify(path: Place, table: Place | None) -> int:
 
 
 def _repair(path: Place) -> int:
-    """Repair a store and print what was done."""
+    """Repair a store and print what was done, and what is to be harvested again."""
     done = repair_store(path)
     for line in done:
         say(f"  {line}")
-    say(f"{path}: {len(done)} repairs" if done else f"{path}: nothing to repair")
+    folder = store_folder(path)
+    owed = ""
+    if lacks := unfinished(folder):
+        owed = (
+            f"; {lacks.clips:,} of {lacks.clips + lacks.owed:,} clips are there, and `valor harvest MANIFEST --videos "
+            f"VIDEOS --store {folder.parent}`, with the teachers and options it was made with, makes the other "
+            f"{lacks.owed:,}"
+        )
+    say(f"{path}: {f'{len(done)} repairs' if done else 'nothing to repair'}{owed}")
     return DONE
 
 

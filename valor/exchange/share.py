@@ -299,7 +299,7 @@ def _thresholds(path: Path) -> Shared:
 
 
 def _lacking(lacks: Unfinished) -> str:
-    return f"{lacks.clips:,} of {lacks.clips + lacks.owed:,} clips: the harvest had not ended."
+    return f"{lacks.clips:,} of {lacks.clips + lacks.owed:,} clips: the others are in no shard."
 
 
 def _store(path: Path) -> Shared:

@@ -85,7 +85,11 @@ def test_a_shard_of_which_nothing_is_left_is_missed_everywhere(folder, tmp_path,
     for use in (lambda: read_store(folder), lambda: merge_stores([folder], tmp_path / "union")):
         with pytest.raises(ValueError, match=told):
             use()
-    assert any(f"without {index:05d} " in line for line in repair_store(folder))
+    told = repair_store(folder)
+    assert any(f"without {index:05d} " in line for line in told)
+    assert any(
+        f"lacks the clips of {index:05d} ({len(SHARDS[index])} clips), which nothing in" in line for line in told
+    )
     assert not is_seen(folder) and len(read_store(folder).clip_ids) == 5 - len(SHARDS[index])
 
 

@@ -66,8 +66,15 @@ def test_repair_and_verify_again(store):
     (path,) = store.rglob("00001.safetensors")
     path.write_bytes(b"")
     done = typed("store", "repair", store)
-    assert done.code == 0 and "00001: moved to damaged/" in done.out and done.out.endswith(f"{store}: 2 repairs\n")
+    owed = (
+        f"2 of 3 clips are there, and `valor harvest MANIFEST --videos VIDEOS --store {store}`, with the teachers and "
+    )
+    last = f"{store}: 2 repairs; {owed}options it was made with, makes the other 1\n"
+    assert done.code == 0 and "00001: moved to damaged/" in done.out and done.out.endswith(last)
     assert typed("store", "verify", store).code == 0
+    again = typed("store", "repair", next(store.glob("*/manifest.json")).parent).out
+    assert f": nothing to repair; {owed}" in again
+    assert "2 of 3 clips, the others are in no shard; run the harvest again" in typed("store", "show", store).out
 
 
 @pytest.mark.parametrize("action", ["show", "verify", "repair"])
