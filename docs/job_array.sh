@@ -12,6 +12,7 @@
 #   valor labels store --out labels --allow-failures 5%     # the next job, --dependency=afterok
 set -euo pipefail
 manifest=$1 videos=$2 store=$3 tasks=$4
+while [[ $store == ?*/ ]]; do store=${store%/}; done  # the logs lie beside it: store.1.log
 shift 4
 valor=${VALOR:-valor}
 allowed=${ALLOWED:-5%} task_allowed=${TASK_ALLOWED:-${ALLOWED:-5%}}

@@ -10,7 +10,8 @@
 #   LABELS_SBATCH='--cpus-per-task=4'      options of sbatch for the job of the labels, in place of these: account and partition
 #                                          again, and no GPU
 #   THROTTLE=8                             tasks that run at the same time; all that get a place, where it is not given
-#   LOGS=logs                              folder of the logs, made here: Slurm makes none, and a task without one ends
+#   LOGS=logs                              folder of the logs, made here: Slurm makes none, and a task without one ends; what task 3
+#                                          of job 17 says is harvest-17-3.out there, so that another try keeps it
 #   ALLOWED=5%                             clips that may fail, of all (valor harvest --help)
 #   TASK_ALLOWED=5%                        clips that may fail of each task, where that is not $ALLOWED: of all a count may be
 #                                          as many times as large as there are tasks
@@ -45,7 +46,7 @@ if [[ -n ${CALIBRATE:-} ]]; then
   calibrate="$valor calibrate $(quoted "$store" --out "$labels.thresholds.json" --manifest "$manifest") $CALIBRATE"
 fi
 
-array=$(sbatch --parsable ${SBATCH:-} --job-name=harvest --array="1-$tasks${THROTTLE:+%$THROTTLE}" --output="$logs/harvest-%a.out" << END
+array=$(sbatch --parsable ${SBATCH:-} --job-name=harvest --array="1-$tasks${THROTTLE:+%$THROTTLE}" --output="$logs/harvest-%A-%a.out" << END
 #!/usr/bin/env bash
 exec $harvest --allow-failures $task_allowed --shard \$SLURM_ARRAY_TASK_ID/$tasks --quiet \
   --log-file $(printf %q "$logs")/\$SLURM_ARRAY_TASK_ID.log --log-json $(quoted "$logs/progress.jsonl")

@@ -57,7 +57,7 @@ number, (first, _, last) = len(ended), given.get("array", "1-1").partition("%")[
 waits = given.get("dependency", "").removeprefix("afterok:")
 codes = []
 for task in range(int(first), int(last) + 1) if not waits or ended[int(waits)] == "0" else ():
-    with open(given["output"].replace("%a", str(task)), "w") as out:
+    with open(given["output"].replace("%A", str(number)).replace("%a", str(task)), "w") as out:
         told = dict(os.environ, SLURM_ARRAY_TASK_ID=str(task))
         codes.append(subprocess.run(["bash"], input=script, text=True, stdout=out, stderr=out, env=told).returncode)
 jobs.write_text(" ".join([*ended, str(max(codes, default=1))]))
@@ -95,7 +95,7 @@ def test_a_job_array_of_slurm_runs_as_it_stands_and_its_labels_follow(tmp_path):
     assert done.stdout.endswith("\nharvest is job 0, labels are job 1; logs in logs\n")
     assert (tmp_path / "jobs").read_text() == "0 0", [path.read_text() for path in (tmp_path / "logs").iterdir()]
     assert {path.name for path in (tmp_path / "logs").iterdir()} == {
-        "1.log", "2.log", "harvest-1.out", "harvest-2.out", "labels.out", "progress.jsonl",
+        "1.log", "2.log", "harvest-0-1.out", "harvest-0-2.out", "labels.out", "progress.jsonl",
     }  # fmt: skip
     assert (tmp_path / "out/labels.json").is_file()
 
@@ -108,11 +108,13 @@ def test_nothing_is_queued_after_a_plan_that_fails_and_no_labels_follow_a_task_t
     assert (done.returncode, done.stdout) == (3, "") and not (tmp_path / "jobs").exists()
     assert queued(tmp_path, str(stub), "2", "--retry", "a b", PLAN="0").returncode == 0
     assert (tmp_path / "jobs").read_text() == "3 1" and not (tmp_path / "logs/labels.out").exists()
-    said = (tmp_path / "logs/harvest-1.out").read_text()
+    said = (tmp_path / "logs/harvest-0-1.out").read_text()
     assert "--retry a b --allow-failures 5% --shard 1/2 --quiet --log-file logs/1.log --log-json logs/progress" in said
     asked = (tmp_path / "asked").read_text().splitlines()
     assert "--array=1-2" in asked[0].split()
     assert ["--kill-on-invalid-dep=yes" in line.split() for line in asked] == [False, True]
+    assert queued(tmp_path, str(stub), "2", PLAN="0").returncode == 0  # again: what the first try said stays
+    assert (tmp_path / "logs/harvest-0-1.out").read_text() == said != (tmp_path / "logs/harvest-2-1.out").read_text()
 
 
 def test_no_more_tasks_than_the_throttle_run_at_the_same_time(tmp_path):
@@ -121,7 +123,7 @@ def test_no_more_tasks_than_the_throttle_run_at_the_same_time(tmp_path):
     stub.chmod(0o755)
     assert queued(tmp_path, str(stub), "3", THROTTLE="2").returncode == 0
     assert "--array=1-3%2" in (tmp_path / "asked").read_text().splitlines()[0].split()
-    assert "--shard 3/3" in (tmp_path / "logs/harvest-3.out").read_text()
+    assert "--shard 3/3" in (tmp_path / "logs/harvest-0-3.out").read_text()
 
 
 def test_of_each_task_fewer_clips_may_fail_than_of_all(tmp_path):
@@ -168,7 +170,9 @@ def test_a_task_that_ends_otherwise_is_named_and_how_far_all_are_is_said_all_the
         '#!/bin/sh\ncase "$*" in *"--shard 2/2"*) exit 3;; store*) echo shown;; *--retry*) echo again;; esac\n'
     )
     stub.chmod(0o755)
-    script = [ROOT / "docs/job_array.sh", "clips.csv", "videos", tmp_path / "store", "2"]
-    done = subprocess.run(script, env={**os.environ, "VALOR": str(stub)}, capture_output=True, text=True, check=False)
-    expected = (3, "shown\n", f"task 2 ended with 3, see {tmp_path / 'store'}.2.log\n")
-    assert (done.returncode, done.stdout, done.stderr) == expected
+    for store in (f"{tmp_path}/store", f"{tmp_path}/store//"):  # logs lie beside the store, not in it
+        script = [ROOT / "docs/job_array.sh", "clips.csv", "videos", store, "2"]
+        told = {**os.environ, "VALOR": str(stub)}
+        done = subprocess.run(script, env=told, capture_output=True, text=True, check=False)
+        expected = (3, "shown\n", f"task 2 ended with 3, see {tmp_path / 'store'}.2.log\n")
+        assert (done.returncode, done.stdout, done.stderr) == expected
