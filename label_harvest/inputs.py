@@ -258,6 +258,10 @@ class Scope:
         return sorted(plans, key=lambda plan: plan.index)
 
 
+SUCH = 5
+"""Names that stand for all."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class HarvestPlan:
     """What a run of this share would do."""
@@ -318,7 +322,7 @@ class HarvestPlan:
             "to_do": self.new + self.again,
             "again": self.again,
             "missing": list(self.missing),
-            "strangers": list(self.strangers),
+            "strangers": {"files": len(self.strangers), "such_as": list(self.strangers[:SUCH])},
             "media_seconds": media,
             "read_seconds": None if media is None else min(self.read_seconds, media),
             "headers": self.headers,

@@ -21,7 +21,7 @@ from valor.data.datasets.to_harvest import (
 from valor.data.provenance import by_drawings
 from valor.data.vocabulary import EventClass, class_names
 from valor.label_harvest.harvest import RETRIED, HarvestOptions, HarvestReport, harvest, read_retry
-from valor.label_harvest.inputs import HarvestPlan, KnownStore, check_inputs, clips_there, gigabytes, plan_harvest
+from valor.label_harvest.inputs import SUCH, HarvestPlan, KnownStore, check_inputs, clips_there, gigabytes, plan_harvest
 from valor.label_harvest.media.clip import CLIP, LENGTHS, WHOLE
 from valor.label_harvest.media.decoders import DECODERS, check_decoder
 from valor.label_harvest.media.process import STARVED, DecodeLimits
@@ -320,9 +320,9 @@ def _say_plan(plan: HarvestPlan) -> None:
             f"  note     the store holds evidence of other teachers ({names}) in {folder.name}: nothing reads both "
             "at once"
         )
-    rest = "; --format json lists all" if len(plan.missing) > _SUCH else ""
+    rest = "; --format json lists all" if len(plan.missing) > SUCH else ""
     say(f"  missing  {len(plan.missing):,} without a file{_such_as(plan.missing)}{rest}")
-    if 0 < len(plan.strangers) <= 2 * len(plan.missing):  # of more, most are of other tables
+    if plan.strangers:
         files = "file there is" if len(plan.strangers) == 1 else "files there are"
         say(f"  others   {len(plan.strangers):,} {files} of no clip of the manifest{_such_as(plan.strangers)}")
     if ended := sorted({name.rpartition("/")[2] for name in plan.strangers}.intersection(plan.missing)):
@@ -393,13 +393,9 @@ def _say_labels(known: KnownStore, classes: tuple[EventClass, ...]) -> None:
         say(f"labels   need thresholds, there are none for these teachers and classes: {how}")
 
 
-_SUCH = 5
-"""Names that stand for all."""
-
-
 def _such_as(clip_ids: Sequence[str]) -> str:
     """The first names, and that there are more."""
-    return f": {', '.join(clip_ids[:_SUCH])}{', ...' if len(clip_ids) > _SUCH else ''}" if clip_ids else ""
+    return f": {', '.join(clip_ids[:SUCH])}{', ...' if len(clip_ids) > SUCH else ''}" if clip_ids else ""
 
 
 def _say(

@@ -300,13 +300,18 @@ def test_a_plan_says_that_a_filename_has_no_ending(world):
     assert "a filename stands without its ending, unlike d.mkv; or give a column `path`" in typed(*world, "--plan").out
 
 
-def test_a_plan_names_other_files_where_they_may_be_those_that_are_missing(world, tmp_path):
+def test_a_plan_counts_files_of_no_clip_and_names_a_few_as_text_and_as_json(world, tmp_path):
+    assert "  others " not in typed(*world, "--plan").out
     (tmp_path / "videos" / "EE.mkv").write_bytes(b"")
     assert "\n  others   1 file there is of no clip of the manifest: EE" in typed(*world, "--plan").out
-    for name in ("f", "g"):  # of the tables of other splits
+    for name in "fghijk":  # of the tables of other splits
         (tmp_path / "videos" / f"{name}.mkv").write_bytes(b"")
     said = typed(*world, "--plan").out
-    assert "\n  missing  1 without a file: e\n" in said and "  others " not in said
+    names = ["EE.mkv", "f.mkv", "g.mkv", "h.mkv", "i.mkv"]
+    told = f"  others   7 files there are of no clip of the manifest: {', '.join(names)}, ...\n"
+    assert "\n  missing  1 without a file: e\n" in said and told in said
+    told = json.loads(typed(*world, "--plan", "--format", "json").out)["strangers"]
+    assert told == {"files": 7, "such_as": names}
 
 
 def test_a_plan_says_that_the_store_is_of_other_teachers_too(world, tmp_path):
