@@ -148,8 +148,10 @@ def envelope(waveform: npt.NDArray[np.float32], num_columns: int) -> npt.NDArray
     return np.stack([np.minimum.reduceat(waveform, starts), np.maximum.reduceat(waveform, starts)])
 
 
-def draw_spectrogram(axes: "Axes", spectrogram: npt.NDArray[np.float32], seconds: float, colours: Theme) -> None:
-    """Draw decibels [bands, columns], loud parts in the ink of the theme."""
+def draw_spectrogram(
+    axes: "Axes", spectrogram: npt.NDArray[np.float32], seconds: float, colours: Theme, *, covered: float
+) -> None:
+    """Draw decibels [bands, columns] of `covered` seconds up to `seconds`, loud parts in the ink of the theme."""
     from matplotlib.colors import LinearSegmentedColormap
 
     shades = LinearSegmentedColormap.from_list("loudness", [colours.paper, colours.quiet, colours.ink])
@@ -157,7 +159,7 @@ def draw_spectrogram(axes: "Axes", spectrogram: npt.NDArray[np.float32], seconds
     loud = max(float(loud), FAINTEST_DB)
     axes.imshow(
         spectrogram,
-        extent=(0, seconds, 0, 1),
+        extent=(0, covered, 0, 1),
         origin="lower",
         aspect="auto",
         cmap=shades,

@@ -83,6 +83,9 @@ class DrawnParse:
     segment_seconds: float = 1.0
     start: float = 0.0
     """What the clock says at the first segment, in seconds."""
+    length: float | None = None
+    """When the media ends, in seconds from its first segment, of which the last may reach beyond; None where all of it
+    was."""
     cuts: tuple[float, ...] = ()
     """Where the film is cut, in seconds from its first segment."""
     frames: npt.NDArray[np.uint8] | None = None
@@ -111,9 +114,14 @@ class DrawnParse:
             raise ValueError(f"spectrogram must be float [bands, columns], got {self.spectrogram.shape}")
 
     @property
-    def seconds(self) -> float:
-        """Length of all segments."""
+    def covered(self) -> float:
+        """Length of all segments, in seconds."""
         return len(self.probs) * self.segment_seconds
+
+    @property
+    def seconds(self) -> float:
+        """Length of the media, where all that is drawn ends."""
+        return self.covered if self.length is None else min(self.length, self.covered)
 
 
 def timeline_figure(
@@ -234,7 +242,7 @@ def parse_figure(parse: DrawnParse, *, title: str | None = None, style: Style = 
     if stills and parse.frames is not None:
         draw_stills(above.pop(1), parse.stills, len(parse.frames), parse.seconds, inches, strip[0], colours)
     if parse.spectrogram is not None:
-        draw_spectrogram(above[-1], parse.spectrogram, parse.seconds, colours)
+        draw_spectrogram(above[-1], parse.spectrogram, parse.seconds, colours, covered=parse.covered)
     lost = _lost(parse)
     _cross_out(above[-1:] if sound else [], lost[:, 0], parse.segment_seconds, colours)
     _cross_out(above[:1] if strip else [], lost[:, 1], parse.segment_seconds, colours)
@@ -282,7 +290,7 @@ def _absent_when(parse: DrawnParse) -> list[str]:
     for modality in np.flatnonzero(_gone(parse).any(axis=0)).tolist():
         events = events_of(np.ascontiguousarray(lost[:, modality : modality + 1]), parse.segment_seconds)
         times = [
-            " – ".join(clock_text(round(parse.start + time, 3), end) for time in (one.onset, one.offset))
+            " – ".join(clock_text(round(min(parse.start + time, end), 3), end) for time in (one.onset, one.offset))
             for one in events
         ]
         when = f" {', '.join(times)}{' s' * (end < 120)}" if len(times) <= MOST_STRETCHES else " in parts"
@@ -337,7 +345,7 @@ def _draw_class(axes: "Axes", row: int, parse: DrawnParse, class_index: int, col
         shades[..., :3] = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
         known = np.nan_to_num(probs.astype(np.float64))
         shades[0, :, 3] = np.where(marks, STRONG[0] + (STRONG[1] - STRONG[0]) * known, FAINT * known)
-        axes.imshow(shades, extent=(0, parse.seconds, high, low), aspect="auto", interpolation="none", zorder=1)
+        axes.imshow(shades, extent=(0, parse.covered, high, low), aspect="auto", interpolation="none", zorder=1)
         place, look = (low, high - low), {"facecolors": "none", "edgecolors": colours.paper, "hatch": HATCHES[modality]}
         if len(marks) > MANY_SEGMENTS:
             ink = {"facecolors": colour, "edgecolors": colour}

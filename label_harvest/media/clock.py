@@ -29,6 +29,9 @@ _SUSPECTS = 2
 _WRAP_SECONDS = 2**33 / 90000
 """When clocks of broadcasts begin at zero again. FFmpeg takes a time far before the first one for one behind that."""
 
+_LATEST_ZERO = 60.0
+"""A recording that begins so soon after zero may have a stream that begins before it, by less than this."""
+
 
 @dataclass
 class _Place:
@@ -57,14 +60,16 @@ class _Place:
 class TimeLine:
     """Moves packets whose clock starts again behind what came before."""
 
-    def __init__(self, starts: list[float], *, broadcast: bool) -> None:
+    def __init__(self, starts: list[float], *, broadcast: bool, clock: float = math.inf) -> None:
         """Begin with nothing.
 
         Args:
             starts: Takes when the clock starts again, in seconds on the time line.
             broadcast: Whether the format has the clocks of broadcasts, and packets may get lost.
+            clock: What the clock of the container says at its start, in seconds.
         """
         self._starts = starts
+        self._clock = clock
         self._broadcast = broadcast
         self._shifts = [0.0]
         self._places: dict[int, _Place] = {}
@@ -104,6 +109,9 @@ class TimeLine:
         if ticks is None and packet.stream.codec_context.name == "flac":
             ticks = _timed(packet, place)
         time = place.last if ticks is None else ticks * place.seconds
+        if self._is_before_all(time, place):
+            time -= _WRAP_SECONDS
+            _shift(packet, -round(_WRAP_SECONDS / place.seconds))
         anew = self._is_behind(time, place.last)
         out = self._begin_anew(place) if anew else []
         if self._suspects:
@@ -148,6 +156,11 @@ class TimeLine:
     def _is_behind(self, time: float, last: float) -> bool:
         return last - time > RESTART_SECONDS or (self._broadcast and time - last > _WRAP_SECONDS / 2)
 
+    def _is_before_all(self, time: float, place: _Place) -> bool:
+        """Whether what begins a stream was taken for a day later: sound from just before 0, found behind pictures."""
+        begins = self._broadcast and self._clock < _LATEST_ZERO and not place.last >= 0
+        return begins and time > _WRAP_SECONDS - _LATEST_ZERO
+
     def _begin_anew(self, place: _Place) -> "list[AnyPacket]":
         """Let a stream be of the next part; what waited goes out where that is one more."""
         out: list[AnyPacket] = []
@@ -188,12 +201,17 @@ class TimeLine:
         """Give a packet its times on the time line, and note when it ends."""
         if place.part:
             place.moved = round(self._shifts[place.part] / place.seconds)
-            packet.pts = None if packet.pts is None else packet.pts + place.moved
-            packet.dts = None if packet.dts is None else packet.dts + place.moved
+            _shift(packet, place.moved)
         ticks = packet.dts if packet.pts is None else packet.pts
         if ticks is not None:
             end = ticks + (packet.duration or 0)
             place.end_ticks = end if place.end_ticks is None else max(place.end_ticks, end)
+
+
+def _shift(packet: "AnyPacket", ticks: int) -> None:
+    """Move a packet in time."""
+    packet.pts = None if packet.pts is None else packet.pts + ticks
+    packet.dts = None if packet.dts is None else packet.dts + ticks
 
 
 def _timed(packet: "AnyPacket", place: _Place) -> int | None:

@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..machine import OPEN_FILES, remedy
 from .clip import MediaError
 
 if TYPE_CHECKING:
     import av
+    from av.stream import Stream
 
 _NAME_OTHERS = frozenset(("applehttp", "concat", "dash", "hls", "imf", "mlv", "rtp", "rtsp", "sap", "sdp", "vobsub"))
 """Formats of FFmpeg whose files name or imply other files or addresses, which it would open."""
@@ -44,6 +45,12 @@ _ARCHIVES = re.compile(rb"PK\x03\x04|.{257}ustar", re.DOTALL)
 """How files begin that may hold recordings as they are, of which the first is not meant more than the others."""
 _HEADLESS = ("aac", "ac3", "eac3", "flac", "h264", "hevc", "m4v", "mp3", "mpegvideo")
 """Formats that FFmpeg takes files for which begin as none."""
+FAR_BYTES = 2**26
+"""So far into a file FFmpeg looks for a stream of which the start says too little; it keeps in memory what it reads."""
+_FAR = {"probesize": str(FAR_BYTES), "analyzeduration": str(86_400 * 10**6)}
+"""How it is told so; else it gives up after 5 MB, or 5 to 90 s of one stream, whatever the others do."""
+_UNLISTED = ("mpegts", "mpeg", "flv")
+"""Formats with no list of all their streams at the start."""
 _LONGEST_START = 512
 """Bytes among which a DASH playlist says that it is one."""
 
@@ -90,17 +97,35 @@ def _opened(path: Path) -> "tuple[av.container.InputContainer, Part]":
     import av
 
     options = {"protocol_whitelist": "file,subfile", "format_whitelist": _formats()}
-    place, container = str(path.absolute()), None
+    place, part = str(path.absolute()), WHOLE
     try:
         container = av.open(place, metadata_errors="replace", options=options)
-        if container.format.name not in _HEADLESS or (part := _part(path)) == WHOLE:
-            return container, WHOLE
-        container.close()
+        if container.format.name in _HEADLESS and (part := _part(path)) != WHOLE:
+            container.close()
     except (av.error.InvalidDataError, av.error.EOFError):
         if (part := _part(path)) == WHOLE:
             raise
-    place = f"subfile,,start,{part.begin},end,{part.end},,:{place}"
-    return av.open(place, metadata_errors="replace", options=options), part
+    if part != WHOLE:
+        place = f"subfile,,start,{part.begin},end,{part.end},,:{place}"
+        container = av.open(place, metadata_errors="replace", options=options)
+    if _lacks_streams(container):
+        container.close()
+        container = av.open(place, metadata_errors="replace", options=options | _FAR)
+    return container, part
+
+
+def _lacks_streams(container: "av.container.InputContainer") -> bool:
+    """Whether a stream may come farther behind the others than FFmpeg looks on its own."""
+    streams = container.streams
+    if any(stream.codec_context is not None and not is_known(stream) for stream in (*streams.video, *streams.audio)):
+        return True
+    return container.format.name in _UNLISTED and not (streams.video and streams.audio)
+
+
+def is_known(stream: "Stream") -> bool:
+    """Whether anything of a stream was met that says what it is; FFmpeg plays no other."""
+    context: Any = stream.codec_context
+    return context is not None and bool(context.width if context.type == "video" else context.sample_rate)
 
 
 def _own_layouts(container: "av.container.InputContainer") -> None:

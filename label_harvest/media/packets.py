@@ -161,7 +161,7 @@ class Recording:
 
     def _on_time_line(self, streams: "Sequence[Stream]", tick: Callable[[], None]) -> "Iterator[AnyPacket]":
         """All packets that hold or repeat something, with the times of one clock that never starts again."""
-        line = TimeLine(self.restarts, broadcast=self.is_broadcast)
+        line = TimeLine(self.restarts, broadcast=self.is_broadcast, clock=self.clock)
         goes_on = line.goes_on
         theora = {stream.index for stream in streams if stream.codec_context.name == "theora"}
         keyed = self.container.format.name in _SAYS_KEYS

@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .clip import MediaError
 from .clock import LEAD_SECONDS
 from .holes import Reach, Span, Tally, unseen
-from .open import is_cut, is_followed
+from .open import FAR_BYTES, is_cut, is_followed, is_known
 from .packets import Recording, base_of, ignore_tick, raw_video, recording
 from .pixels import pixel_shape, stored_shape
 from .promised import MOST_SECONDS, RAW_VIDEO, lacks_end, promised_seconds
@@ -131,11 +131,6 @@ def survey_media(
         times, known = FrameTimes(), _kinds(media.container)
         tracks, pictures = audio_tracks(media.container), video_tracks(media.container)
         spans = _stream_spans(media, [stream for stream in (video, audio) if stream is not None], tick, times)
-        later = [
-            kind for index, kind in _kinds(media.container).items() if index not in known and kind in ("audio", "video")
-        ]
-        if audio is None and "audio" in known.values():
-            later.append("audio")
         shown, heard = (spans.get(stream.index) if stream else None for stream in (video, audio))
         promised = float(video.average_rate) if video and video.average_rate else None
         rate, even = times.rate(base_of(video), promised, media.clock) if video else (None, None)
@@ -160,7 +155,7 @@ def survey_media(
             audio_holes=tuple(heard.reach.holes) if heard else (),
             notes=(
                 *_notes(path, media, shown, heard, times.lost(base_of(video), media.clock) if video else Tally()),
-                *(f"it has another {kind} stream that begins later, which is not read" for kind in later),
+                *_unread(media, video, audio, known),
             ),
             joined=bool(media.restarts),
             oddities=_oddities(media, heard),
@@ -177,6 +172,29 @@ def survey_media(
 def _kinds(container: "av.container.InputContainer") -> dict[int, str]:
     """By index of the stream, whether it is video, audio or another, as far as the file has been read."""
     return {stream.index: stream.type for stream in container.streams}
+
+
+def _unread(
+    media: Recording, video: "Stream | None", audio: "Stream | None", known: Mapping[int, str]
+) -> Iterator[str]:
+    """Which streams are not read since nothing of them came among the first bytes, in words.
+
+    Args:
+        media: The file, read to its end.
+        video: Its pictures that are read, where there are any.
+        audio: Its sound that is read, where there is any.
+        known: The streams that were known when it was opened.
+    """
+    for kind, read in (("video", video), ("audio", audio)):
+        of_kind = [stream for stream in media.container.streams if stream.type == kind]
+        later = any(stream.index not in known for stream in of_kind)
+        if later and read is not None:
+            yield f"it has another {kind} stream that begins later, which is not read"
+        elif read is None and (later or any(not is_known(stream) for stream in of_kind)):
+            yield (
+                f"it names {kind} that is not read, as none was found where the file begins (its first "
+                f"{FAR_BYTES // 2**20} MiB at most); convert the file, so that its streams lie together"
+            )
 
 
 def _unseen(media: Recording, shown: "_Spans | None", heard: "_Spans | None") -> tuple[Span, ...]:

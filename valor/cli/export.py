@@ -80,8 +80,8 @@ def run(cli: argparse.Namespace) -> int:
 
 
 def _events(cli: argparse.Namespace) -> int:
-    from valor.exchange.filed import split_of_folder
-    from valor.exchange.sources import export_events, open_source, timelines_of
+    from valor.exchange.sources import events_files, open_source, timelines_of
+    from valor.video.formats.written import write_text
     from valor.viewer.options import SourceOptions
 
     asked = {name: path for name in FORMATS if (path := getattr(cli, name.replace("-", "_"))) is not None}
@@ -90,30 +90,42 @@ def _events(cli: argparse.Namespace) -> int:
     if cli.media_url is not None and LABEL_STUDIO not in asked:
         raise ValueError(f"--media-url is for --{LABEL_STUDIO}, which was not asked for; leave it out")
     opened = open_source(cli.source, SourceOptions(data=cli.data, split=cli.split, videos=cli.videos))
-    if cli.split is not None and opened.data is None:
-        own = split_of_folder(cli.source)
-        if own is not None and own.split != cli.split:
-            raise ValueError(
-                f"--split selects clips of annotation tables, and {cli.source} are corrections of {own.split}, got "
-                f"{cli.split}; add --data DIR, or leave it out"
-            )
-        if own is None:
-            raise ValueError(
-                "--split selects clips of annotation tables, and nothing says which; add --data DIR, or leave it out"
-            )
+    _check_split(cli, has_tables=opened.data is not None)
     for note in (*opened.document.notes, *opened.document.about):
         say(f"note: {note}", file=sys.stderr)
-    for name, path in asked.items():
-        clock = "container" if FORMATS[name].from_start else cli.clock or "zero"
-        lines = timelines_of(opened, clock=clock)
-        files = export_events(lines, path, name, media_url=cli.media_url)
+    made = {}
+    for name, path in asked.items():  # all of it before any is written, so that what is refused leaves nothing
+        lines = timelines_of(opened, clock="container" if FORMATS[name].from_start else cli.clock or "zero")
+        made[name] = lines, events_files(lines, path, name, media_url=cli.media_url)
+    for name, (lines, files) in made.items():
+        for file, text in files.items():
+            write_text(file, text)
         total = sum(len(line.events) for line in lines)
         count = sum(event.modality in FORMATS[name].modalities for line in lines for event in line.events)
         rest = f" (it holds {FORMATS[name].what}; {total - count:,} others are left out)" if count < total else ""
-        say(f"{count:,} events of {len(lines):,} media; wrote {path if len(files) > 1 else files[0]}{rest}")
+        wrote = asked[name] if len(files) > 1 else next(iter(files))
+        say(f"{count:,} events of {len(lines):,} media; wrote {wrote}{rest}")
     if LABEL_STUDIO in asked and cli.media_url is None:
         say("note: tasks name media by their paths here, which Label Studio does not serve; give --media-url PREFIX")
     return DONE
+
+
+def _check_split(cli: argparse.Namespace, *, has_tables: bool) -> None:
+    """Refuse a split where nothing says whose it is."""
+    from valor.exchange.filed import split_of_folder
+
+    if cli.split is None or has_tables:
+        return
+    own = split_of_folder(cli.source)
+    if own is not None and own.split != cli.split:
+        raise ValueError(
+            f"--split selects clips of annotation tables, and {cli.source} are corrections of {own.split}, got "
+            f"{cli.split}; add --data DIR, or leave it out"
+        )
+    if own is None:
+        raise ValueError(
+            "--split selects clips of annotation tables, and nothing says which; add --data DIR, or leave it out"
+        )
 
 
 def _features(cli: argparse.Namespace) -> int:

@@ -196,6 +196,9 @@ def run(cli: argparse.Namespace) -> int:
     if parses:
         _write_files(cli, files, outcomes, parses)
         _say_clock([*files, *options.formats], parses, cli.clock)
+        if options.out is None and cli.json is None:
+            keeps = "--json FILE" if len(inputs) == 1 else "--out DIR"
+            say(f"note: no JSON was kept, which `valor view` and corrections need; {keeps} keeps it")
     _summarize(options.out, outcomes, cli.flags, alone=len(inputs) == 1, quiet=cli.quiet)
     if len(inputs) > 1:
         problems = [(typed_words(o.problem, cli.flags), o.parse is None) for o in outcomes if o.problem]

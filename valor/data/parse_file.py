@@ -241,6 +241,7 @@ class Parse:
             unsure=self.unsure,
             segment_seconds=self.segment_seconds,
             start=start,
+            length=seconds,
             cuts=tuple(cut - start for cut in self.cuts),
             frames=frames,
             spectrogram=spectrogram,

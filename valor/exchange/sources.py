@@ -18,7 +18,7 @@ from valor.data.parse_file import OF_DRAWINGS, ParsedEvent
 from valor.data.parsed_media import MediaInfo
 from valor.eval.events import MODALITIES
 from valor.label_harvest.media.survey import survey_media
-from valor.video.formats.formats import FORMATS, write_timelines
+from valor.video.formats.formats import FORMATS, timelines_files
 from valor.video.formats.timeline import Timeline
 from valor.viewer.corrections import events_of_mask
 from valor.viewer.documents import Clip, Document, with_classes
@@ -108,8 +108,8 @@ def timelines_of(opened: Opened, *, clock: str = "zero") -> list[Timeline]:
     return lines
 
 
-def export_events(lines: Sequence[Timeline], path: Path, name: str, *, media_url: str | None = None) -> list[Path]:
-    """Write timelines in a format: one file, or for formats of one medium and several media a folder of files.
+def events_files(lines: Sequence[Timeline], path: Path, name: str, *, media_url: str | None = None) -> dict[Path, str]:
+    """Timelines in a format by their file: one, or for formats of one medium and several media those of a folder.
 
     Args:
         lines: From `timelines_of`.
@@ -118,7 +118,7 @@ def export_events(lines: Sequence[Timeline], path: Path, name: str, *, media_url
         media_url: For Label Studio, what the addresses of media begin with.
 
     Returns:
-        What was written.
+        Texts, which the caller writes, once all that is asked for is made; beside Label Studio's its interface.
 
     Raises:
         ValueError: The format cannot hold these events, or one file is named for several media.
@@ -128,17 +128,16 @@ def export_events(lines: Sequence[Timeline], path: Path, name: str, *, media_url
     if not as_folder:
         if not kept.many and len(lines) > 1:
             raise ValueError(f"{path}: {kept.what} is of one media file, got {len(lines)}; name a folder")
-        write_timelines(path, lines, name, media_url=media_url)
-        return [path]
+        return timelines_files(path, lines, name, media_url=media_url)
     stems = [Path(line.media.name).stem for line in lines]
     media = [line.media.name for line in lines]
     names = [  # those of media of one name in several folders are their clips
         stem if stems.count(stem) == 1 else name if media.count(name) == 1 else line.clip_id
         for stem, name, line in zip(stems, media, lines, strict=True)
     ]
-    files = [path / f"{own}{kept.ending}" for own in names]
-    for file, line in zip(files, lines, strict=True):
-        write_timelines(file, [line], name)
+    files = dict[Path, str]()
+    for own, line in zip(names, lines, strict=True):
+        files |= timelines_files(path / f"{own}{kept.ending}", [line], name)
     return files
 
 

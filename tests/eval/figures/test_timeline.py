@@ -204,6 +204,19 @@ def test_a_stream_that_is_not_there_at_all_has_nothing_to_cross_out():
     assert [crosses(axes) for axes in parse_figure(parse).axes] == [[], []]
 
 
+def test_all_that_is_drawn_ends_with_the_media():
+    frames = np.random.default_rng(1).integers(0, 255, (5, 12, 16, 3), dtype=np.uint8)
+    sound = np.random.default_rng(2).normal(-50, 9, (20, 100)).astype(np.float32)
+    parse = drawn_parse_plot(44, frames=frames, spectrogram=sound, length=43.5)
+    figure = parse_figure(parse)
+    assert [axes.get_xlim() for axes in figure.axes] == [(0, 43.5)] * 3
+    assert figure.axes[1].images[0].get_extent()[:2] == [0, 44], "its columns keep their seconds"
+    assert max(figure.axes[-1].get_xticks()) <= 43.5
+    parse.probs[40:, 0] = np.nan
+    parse.predicted[:] = False
+    assert "no event, no sound 40 – 43.5 s" in texts(parse_figure(parse))
+
+
 def test_many_stretches_without_a_stream_are_not_listed():
     parse = drawn_parse_plot(marked=2.0)
     parse.probs[::2, 0] = np.nan

@@ -2,10 +2,12 @@
 
 import re
 
+import av
 import numpy as np
 import pytest
 
 from tests.helpers.toy import ToySound, ToyVideo, remuxed, write_toy_clip
+from valor.label_harvest.media import open as media_open
 from valor.label_harvest.media.clip import Grid, MediaError
 from valor.label_harvest.media.cuts import find_cuts
 from valor.label_harvest.media.read import read_clip
@@ -15,6 +17,7 @@ from valor.label_harvest.media.survey import survey_media
 from valor.label_harvest.media.windows import read_windows
 
 GRID = Grid(num_segments=5, sample_rate=8000)
+NEAR = {"probesize": "20000"}
 NOISE = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 240000))
 PACKET = 188
 
@@ -197,7 +200,60 @@ def test_a_stream_that_becomes_another_is_refused_and_one_that_begins_later_is_n
         with pytest.raises(MediaError, match=r"joined.ts: its video stream turns into audio: .*take them apart"):
             refused(path)
     path.write_bytes(picture + both)
-    assert survey_media(path).notes == ("it has another audio stream that begins later, which is not read",)
+    assert survey_media(path).notes == (UNREAD,)
+
+
+def one_behind_the_other(source, target, kinds):
+    """A copy with the packets of one kind far before those of the other."""
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        streams = {stream.index: new.add_stream_from_template(stream) for stream in old.streams}
+        packets = sorted((one for one in old.demux() if one.size), key=lambda one: kinds.index(one.stream.type))
+        for packet in packets:
+            packet.stream = streams[packet.stream_index]
+            new.mux(packet)
+    return target
+
+
+@pytest.mark.parametrize("kinds", [("video", "audio"), ("audio", "video")])
+@pytest.mark.parametrize(
+    ("suffix", "picture", "sound"),
+    [
+        (".ts", "mpeg2video", "aac"),
+        (".ts", "libx264", "ac3"),
+        (".mp4", "mpeg4", "aac"),
+        (".mkv", "mpeg4", "aac"),
+        (".avi", "mpeg4", "mp3"),
+    ],
+)
+def test_a_stream_that_comes_far_behind_the_other_in_the_file_is_read(tmp_path, kinds, suffix, picture, sound):
+    tone = ToySound(seconds=20, codec=sound, waveform=np.tile(NOISE, 4))
+    source = write_toy_clip(tmp_path / f"a{suffix}", video=ToyVideo(seconds=20, codec=picture), sound=tone)
+    survey = survey_media(one_behind_the_other(source, tmp_path / f"b{suffix}", kinds))
+    assert survey.notes == () and not survey.joined
+    assert survey.video_seconds == pytest.approx(20, abs=0.2) and survey.audio_seconds == pytest.approx(20, abs=0.2)
+    length = sum(len(piece) for _, piece in DirectReader().sound(survey))
+    assert length / 48000 == pytest.approx(20, abs=0.2)
+
+
+UNREAD = (
+    "it names audio that is not read, as none was found where the file begins (its first 64 MiB at most); convert the "
+    "file, so that its streams lie together"
+)
+
+
+def look_near(monkeypatch):
+    """Let FFmpeg look at little of a file, as if what it holds was much."""
+    whole = av.open
+    monkeypatch.setattr(av, "open", lambda place, **more: whole(place, **more | {"options": NEAR | more["options"]}))
+    monkeypatch.setattr(media_open, "_FAR", {}, raising=False)
+
+
+def test_a_stream_too_far_behind_the_other_is_not_read_and_a_note_says_so(tmp_path, monkeypatch):
+    source = write_toy_clip(tmp_path / "a.ts", video=ToyVideo(seconds=20), sound=ToySound(seconds=20))
+    path = one_behind_the_other(source, tmp_path / "b.ts", ("video", "audio"))
+    look_near(monkeypatch)
+    survey = survey_media(path)
+    assert survey.audio_seconds is None and UNREAD in survey.notes
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,16 @@ def test_one_video_to_every_file(run, media, tmp_path, capsys):
     assert "Parse of -dash.mp4: 3.0 s" in capsys.readouterr().out
 
 
+def test_where_no_json_is_kept_the_option_that_keeps_it_is_named(run, media, tmp_path, capsys):
+    said = "note: no JSON was kept, which `valor view` and corrections need; "
+    assert parse("--csv", tmp_path / "o.csv", "--", media / "-dash.mp4", run=run) == 0
+    assert capsys.readouterr().out.endswith(f"{said}--json FILE keeps it\n")
+    assert parse("--csv", tmp_path / "o.csv", media, run=run) == 0
+    assert f"{said}--out DIR keeps it\n" in capsys.readouterr().out
+    assert parse("--csv", tmp_path / "o.csv", "--json", tmp_path / "o.json", "--", media / "-dash.mp4", run=run) == 0
+    assert said not in capsys.readouterr().out
+
+
 def test_without_a_file_results_go_to_parses(run, media, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(media)
     assert parse("--", "-dash.mp4", run=run) == 0

@@ -7,9 +7,10 @@ from tests.helpers.toy_parse import toy_parse
 from valor.data.parse_file import read_parse, write_parse
 from valor.data.parse_folder import DROPPED, parse_files, read_parse_predictions
 from valor.data.parsed_media import modified_at, replaced_note, told_apart, was_replaced
-from valor.exchange.sources import export_events, open_source, timelines_of
+from valor.exchange.sources import events_files, open_source, timelines_of
 from valor.exchange.taken_in import ImportOptions, import_events
 from valor.label_harvest.disk import file_sha256
+from valor.video.formats.written import write_text
 from valor.video.summary import write_summary
 from valor.viewer.sources import SourceOptions, read_document
 
@@ -21,6 +22,13 @@ def held(tmp_path):
     facts = path.stat()
     info = {"path": str(path), "size": facts.st_size, "modified": modified_at(facts), "sha256": file_sha256(path)}
     return replace(toy_parse().media, name="k.mp4", **info)
+
+
+def written(lines, folder):
+    files = events_files(lines, folder, "elan")
+    for file, text in files.items():
+        write_text(file, text)
+    return list(files)
 
 
 def test_media_were_replaced_where_size_or_content_differ(held, tmp_path):
@@ -71,7 +79,7 @@ def test_what_is_parsed_later_changes_no_name_and_no_correction_of_media_of_its_
 
     def exported() -> dict[str, str]:
         lines = timelines_of(open_source(folder, SourceOptions()))
-        files = export_events(lines, tmp_path / "elan", "elan")
+        files = written(lines, tmp_path / "elan")
         return {file.name: line.media.path for file, line in zip(files, lines, strict=True)}
 
     parse("x.json", "b")
@@ -90,7 +98,7 @@ def test_a_file_that_goes_by_one_name_and_gives_the_address_of_another_is_refuse
     for name in ("one", "two"):
         media = replace(toy.media, name=f"{name}.mp4", path=f"/f/{name}.mp4")
         write_parse(tmp_path / f"{name}.json", replace(toy, media=media))
-    files = export_events(timelines_of(open_source(tmp_path, SourceOptions())), tmp_path / "elan", "elan")
+    files = written(timelines_of(open_source(tmp_path, SourceOptions())), tmp_path / "elan")
     files[0].rename(files[1])
     options = ImportOptions(exported_from=tmp_path, clock="zero")
     with pytest.raises(
@@ -108,7 +116,7 @@ def test_parses_of_two_media_of_one_name_are_told_apart_in_viewer_export_and_sum
     opened = open_source(tmp_path, SourceOptions())
     assert [clip.name for clip in opened.document.clips] == ["a/x.mp4", "b/x.mp4"]
     assert [opened.media[clip.clip_id].start_time for clip in opened.document.clips] == [0.0, 7.0]
-    files = export_events(timelines_of(opened), tmp_path / "elan", "elan")
+    files = written(timelines_of(opened), tmp_path / "elan")
     assert [file.name for file in files] == ["x-aaaaaaaa.eaf", "x-bbbbbbbb.eaf"] and len(
         set(map(file_sha256, files))
     ) == 2

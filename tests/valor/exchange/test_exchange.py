@@ -54,6 +54,17 @@ def test_an_event_made_longer_elsewhere_is_corrected_here(parses, tmp_path, name
     assert read_pseudo_labels(tmp_path / "parses.corrections" / "pseudo_labels.npz").labels[0, 5, 0, 0]
 
 
+def test_what_one_format_refuses_is_written_in_none(parses, tmp_path, capsys):
+    for name in ("a", "b"):
+        held = read_parse(parses / "my yard.json")
+        write_parse(parses / f"{name}.json", replace(held, media=replace(held.media, path=f"/{name}/my yard.mp4")))
+    before = sorted(tmp_path.iterdir())
+    assert typed("export", "events", parses, "--elan", "elan", "--srt", "srt", "--label-studio", "tasks.json") == 2
+    assert "would take two media for one" in capsys.readouterr().err
+    assert typed("export", "events", parses, "--elan", "elan", "--srt", "one.srt") == 2
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_corrections_go_out_and_on(parses, tmp_path, capsys):
     """What was corrected is exported from the corrections, and what comes back is their next revision."""
     typed("export", "events", parses, "--elan", "elan")

@@ -158,12 +158,20 @@ def write_events(
 
 def write_timelines(path: Path, timelines: Sequence[Timeline], name: str, *, media_url: str | None = None) -> None:
     """Write events, wherever they come from; as `write_events`."""
-    write_text(path, timelines_text(timelines, name, media_url=media_url, beside=path.parent))
+    for file, text in timelines_files(path, timelines, name, media_url=media_url).items():
+        write_text(file, text)
+
+
+def timelines_files(
+    path: Path, timelines: Sequence[Timeline], name: str, *, media_url: str | None = None
+) -> dict[Path, str]:
+    """What `write_timelines` writes by its file, that of the events first; it refuses what that refuses."""
+    files = {path: timelines_text(timelines, name, media_url=media_url, beside=path.parent)}
     if name == LABEL_STUDIO:
         classes = list(dict.fromkeys(label for line in timelines for label in line.class_names))
-        write_text(
-            path.with_suffix(LABELLING_INTERFACE), label_studio_config(classes, [line.media for line in timelines])
-        )
+        interface = label_studio_config(classes, [line.media for line in timelines])
+        files[path.with_suffix(LABELLING_INTERFACE)] = interface
+    return files
 
 
 def events_text(parses: Sequence[Parse], name: str, *, clock: str = "container") -> str:
