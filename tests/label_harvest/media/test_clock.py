@@ -44,15 +44,22 @@ class Packet:
         return self.stream.index
 
 
-def taken(*packets, broadcast=True):
+def taken(*packets, broadcast=True, clock=60.0):
     """Kind and time of the packets that come out, in tenths, in their order, and where clocks start again."""
     starts = []
-    line = TimeLine(starts, broadcast=broadcast)
+    line = TimeLine(starts, broadcast=broadcast, clock=clock)
     for packet in packets:
         packet.dts = packet.pts if packet.dts is None else packet.dts
     out = [found for packet in packets for found in line.take(packet)] + line.rest()
     assert {id(packet) for packet in out} == {id(packet) for packet in packets}
     return [(packet.stream.type[0], packet.pts) for packet in out], starts
+
+
+def test_sound_from_just_before_zero_is_not_taken_for_a_day_later():
+    day = [954435, 954436, 0, 1]  # as FFmpeg gives the times of sound that it finds behind the pictures
+    for before in ((), (Packet(VIDEO, 0), Packet(VIDEO, 1))):
+        out, starts = taken(*before, *(Packet(AUDIO, time) for time in day), clock=0.0)
+        assert [time for kind, time in out if kind == "a"] == [-2, -1, 0, 1] and starts == []
 
 
 def run(stream, start, stop):
