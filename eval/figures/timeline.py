@@ -290,7 +290,9 @@ def _absent_when(parse: DrawnParse) -> list[str]:
     for modality in np.flatnonzero(_gone(parse).any(axis=0)).tolist():
         events = events_of(np.ascontiguousarray(lost[:, modality : modality + 1]), parse.segment_seconds)
         times = [
-            " – ".join(clock_text(round(min(parse.start + time, end), 3), end) for time in (one.onset, one.offset))
+            " – ".join(
+                clock_text(min(round(parse.start + time, 3), round(end, 1)), end) for time in (one.onset, one.offset)
+            )
             for one in events
         ]
         when = f" {', '.join(times)}{' s' * (end < 120)}" if len(times) <= MOST_STRETCHES else " in parts"

@@ -36,7 +36,8 @@ def test_train_shows_a_recipe_with_its_changes_and_trains_nothing(tmp_path, monk
     assert done.code == 0 and not list(tmp_path.iterdir())
     shown = {option: (mark, value) for mark, option, value in LINE.findall(done.out)}
     assert shown["fit.epochs"] == ("*", "30") and shown["fit.seed"] == ("*", "9")
-    assert "      Passes over the training clips. (whole number; default 60)" in done.out
+    told = "Passes over the training clips; the parser is validated after each. (whole number; default 60)"
+    assert f"      {told}" in done.out
     assert "--set methods.nrep=off leaves it out" in done.out and "methods.NAME=on adds: uwav" in done.out
     assert "the following arguments are required: --data" in typed("train", "nrep").err
     assert typed("train", "nrep", "--show", "--set", "fit.epoch=3").code == 2
